@@ -3,7 +3,7 @@
 //!
 //! Prints `listening on ws://127.0.0.1:PORT/` when it is ready, and serves until it is killed.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 use axum::{
     Router,
@@ -12,32 +12,23 @@ use axum::{
     routing::get,
 };
 use chaincast_base::shutdown::Tasks;
-use chaincast_bus::Unacknowledged;
 use chaincast_gateway::{
-    GatewayConfig, KnownChannels,
-    auth::Authenticator,
-    channel_log::{ChannelLog, LogFuture, Span},
-    connection_limit::ConnectionLimit,
-    context::Context,
-    hub::Hub,
-    session::Session,
+    GatewayConfig,
+    session::{Opener, Session, SessionOwner, Shared},
     transport::{
         connection::Connection,
-        handshake::Upgrade,
+        handshake::{Compression, Upgrade},
         io_task::{Handler, Message, Work, run_io},
     },
 };
-use chaincast_http::{
-    client::OriginPolicy,
-    server::{self, ServerConfig},
-};
+use chaincast_http::server::{self, ServerConfig};
 use chaincast_protocol::{
-    ChainHealth, ChainId, Channel, StaleSource, Update,
+    CloseReason,
     encode::{Packet, Wire},
     frame::{self, MAX_HEADER},
 };
 use clap::Parser;
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, FlushCompress};
 use tokio::net::TcpListener;
 
 /// The longest message of the suite, in bytes.
@@ -62,26 +53,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     config.limits.message_bytes = MESSAGE_BYTES;
     config.limits.backlog_bytes = 4 * MESSAGE_BYTES;
     let (tasks, _failures) = Tasks::new();
-    let known = KnownChannels {
-        first_chain: 1,
-        chain_ids: Vec::new(),
-        tokens: Vec::new(),
-        contracts: Default::default(),
-        transactions: false,
+    let server = Server {
+        shared: Arc::new(Shared::new(&config)),
+        config: Arc::new(config),
+        tasks: tasks.clone(),
     };
-    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
-    let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
-    let limits = &config.limits;
-    let connections = ConnectionLimit::new(limits.connections_per_address, limits.connections);
-    let hub = Hub::new(
-        config,
-        known,
-        Box::new(EmptyLog),
-        authenticator,
-        tasks.clone(),
-    );
-    let context = Context::new(hub, origins, connections, tasks.clone());
-    let router = Router::new().route("/", get(open)).with_state(context);
+    let router = Router::new().route("/", get(open)).with_state(server);
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     println!("listening on ws://{}/", listener.local_addr()?);
     let stop = tasks.token();
@@ -89,9 +66,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn open(State(context): State<Context>, mut request: Request) -> Response {
-    let deflate = context.config().permessage_deflate;
-    let upgrade = match Upgrade::check(&mut request, &[], deflate) {
+#[derive(Clone)]
+struct Server {
+    config: Arc<GatewayConfig>,
+    shared: Arc<Shared>,
+    tasks: Tasks,
+}
+
+/// Nothing counts these sessions or delivers to them.
+struct NoHub;
+
+impl SessionOwner for NoHub {
+    fn ended(&self, _: &Arc<Session>, _: &CloseReason) {}
+
+    fn dropped(&self) {}
+}
+
+async fn open(State(server): State<Server>, mut request: Request) -> Response {
+    let compression = match server.config.permessage_deflate {
+        true => Compression::Deflate,
+        false => Compression::None,
+    };
+    let upgrade = match Upgrade::check(&mut request, &[], compression) {
         Ok(upgrade) => upgrade,
         Err(error) => return error.into_response(),
     };
@@ -99,15 +95,15 @@ async fn open(State(context): State<Context>, mut request: Request) -> Response 
         compressed: upgrade.deflate(),
     };
     let (response, handover) = upgrade.accept();
-    let tasks = context.tasks().clone();
+    let tasks = server.tasks.clone();
     tasks.spawn(async move {
-        let connection = match Connection::establish(handover, context.config()).await {
+        let connection = match Connection::establish(handover, &server.config).await {
             Ok(connection) => connection,
             Err(error) => return eprintln!("cannot open a WebSocket: {error}"),
         };
-        if let Some(session) = context.hub().open(Wire::Json, None, None) {
-            run_io(session, connection, echo).await;
-        }
+        let (wire, opener) = (Wire::Json, Opener::default());
+        let session = Session::new(server.shared.clone(), Arc::new(NoHub), 0, wire, opener);
+        run_io(Arc::new(session), connection, echo).await;
     });
     response
 }
@@ -142,7 +138,7 @@ impl Handler for Echo {
 fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
     let mut out = Vec::with_capacity(payload.len() + TAIL.len());
-    Compress::new(Compression::fast(), false)
+    Compress::new(flate2::Compression::fast(), false)
         .compress_vec(payload, &mut out, FlushCompress::Sync)
         .ok()?;
     if out.len() == out.capacity() || !out.ends_with(&TAIL) {
@@ -150,51 +146,4 @@ fn deflate(payload: &[u8]) -> Option<Vec<u8>> {
     }
     out.truncate(out.len() - TAIL.len());
     Some(out)
-}
-
-/// There are no channels, so the log is empty.
-struct EmptyLog;
-
-impl ChannelLog for EmptyLog {
-    fn epoch(&self) -> &str {
-        "echo"
-    }
-
-    fn span<'a>(&'a self, _: &'a Channel) -> LogFuture<'a, Span> {
-        let (newest, oldest) = (0, 1);
-        Box::pin(async move { Ok(Span { newest, oldest }) })
-    }
-
-    fn between<'a>(&'a self, _: &'a Channel, _: u64, _: u64, _: u32) -> LogFuture<'a, Vec<Update>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn watch<'a>(&'a self, all: &'a [Channel], _: u64, _: u64) -> LogFuture<'a, Vec<Option<u64>>> {
-        Box::pin(async move { Ok(vec![None; all.len()]) })
-    }
-
-    fn release_watches<'a>(&'a self, all: &'a [Channel], _: Duration) -> LogFuture<'a, Vec<bool>> {
-        Box::pin(async move { Ok(vec![true; all.len()]) })
-    }
-
-    fn snapshot<'a>(&'a self, _: &'a Channel) -> LogFuture<'a, Option<Update>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn unacknowledged<'a>(&'a self, _: &'a str, _: u32) -> LogFuture<'a, Unacknowledged> {
-        let (through, updates) = (0, Vec::new());
-        Box::pin(async move { Ok(Unacknowledged { through, updates }) })
-    }
-
-    fn acknowledge<'a>(&'a self, _: &'a str, _: &'a [i64]) -> LogFuture<'a, u64> {
-        Box::pin(async { Ok(0) })
-    }
-
-    fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn stale_sources<'a>(&'a self, _: &'a [ChainId]) -> LogFuture<'a, Vec<StaleSource>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
 }

@@ -1,6 +1,10 @@
 //! Errors of JWTs and of the authentication configuration.
 
+use chaincast_protocol::{ErrorCode, Refusal};
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
+
+/// Maximum length of a JWT, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 8_192;
 
 /// Messages are for the client that sent the JWT, except [`AuthError::Config`] and [`AuthError::Keys`], which are for
 /// the operator.
@@ -24,7 +28,7 @@ pub enum AuthError {
     Off,
     #[error("This server has no key to verify JWTs")]
     NoKey,
-    #[error("The JWT is longer than {max} bytes", max = super::MAX_TOKEN_BYTES)]
+    #[error("The JWT is longer than {max} bytes", max = MAX_TOKEN_BYTES)]
     TooLong,
     #[error("The token is not a JWT, or one of its claims has the wrong type")]
     Malformed,
@@ -82,5 +86,17 @@ impl From<JwtError> for AuthError {
             | ErrorKind::InvalidRsaKey(_) => Self::Signature,
             _ => Self::Malformed,
         }
+    }
+}
+
+/// The error for a client whose JWT was refused.
+impl From<&AuthError> for Refusal {
+    fn from(error: &AuthError) -> Self {
+        let code = match error {
+            AuthError::Expired => ErrorCode::TokenExpired,
+            AuthError::Unavailable => ErrorCode::Internal,
+            _ => ErrorCode::Unauthorized,
+        };
+        Self::new(code, error.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! The identity in a verified JWT, and the channels that it may subscribe to.
 
-use super::{AuthError, Claims};
+use super::{claims::Claims, error::AuthError};
 use chaincast_protocol::Channel;
 
 /// Maximum length of a subject: `user:SUB` must be a valid channel name.

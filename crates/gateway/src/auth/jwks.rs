@@ -22,8 +22,8 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    AuthError,
-    keys::{MAX_KEY_FILE_BYTES, read_bounded},
+    error::AuthError,
+    key_file::{MAX_KEY_FILE_BYTES, read_bounded},
 };
 use chaincast_base::{Secret, tls};
 

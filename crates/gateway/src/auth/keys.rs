@@ -4,13 +4,11 @@ use std::{path::Path, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 
-use super::{AuthError, jwks::KeySet};
+use super::{error::AuthError, jwks::KeySet, key_file::read_bounded};
 use crate::config::AuthConfig;
 
 /// Minimum length of an HS256 secret, in bytes: the size of the hash (RFC 7518 section 3.2).
 pub(super) const MIN_SECRET_BYTES: usize = 32;
-/// Maximum size of a key file, in bytes.
-pub(super) const MAX_KEY_FILE_BYTES: u64 = 262_144;
 
 /// The source of verification keys.
 pub(super) enum KeySource {
@@ -105,17 +103,4 @@ fn public_key(path: &Path, algorithm: Algorithm) -> Result<DecodingKey, AuthErro
             format!("{} has no PEM public key for {algorithm:?}", path.display()),
         )
     })
-}
-
-/// Reads a file of at most [`MAX_KEY_FILE_BYTES`]; the error contains the path.
-pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_KEY_FILE_BYTES {
-        return Err(format!(
-            "{} is larger than {MAX_KEY_FILE_BYTES} bytes",
-            path.display()
-        ));
-    }
-    std::fs::read(path).map_err(unreadable)
 }

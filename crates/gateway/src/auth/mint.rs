@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
 use super::{
-    AuthError,
+    error::AuthError,
     keys::{algorithm, secret},
 };
 use crate::config::AuthConfig;

@@ -4,13 +4,15 @@
 //! `nbf` is not in the future, `sub` is present, and `iss` and `aud` match the configuration where set. Clients receive
 //! the reason for a rejected JWT; errors never contain key material.
 
+mod claims;
 mod error;
 mod identity;
 mod jwks;
+mod key_file;
 mod keys;
 mod mint;
 
-pub use error::AuthError;
+pub use error::{AuthError, MAX_TOKEN_BYTES};
 pub use identity::Identity;
 pub use mint::{TokenRequest, mint};
 
@@ -18,15 +20,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-use serde::Deserialize;
 
-use self::keys::{KeySource, algorithm};
-use super::config::{AuthConfig, AuthMode};
+use self::{
+    claims::Claims,
+    keys::{KeySource, algorithm},
+};
+use crate::config::{AuthConfig, AuthMode};
 use chaincast_base::{retry::Backoff, settings::Problems};
 use chaincast_protocol::now_ms;
 
-/// Maximum length of a JWT, in bytes.
-pub const MAX_TOKEN_BYTES: usize = 8_192;
 /// Maximum number of keys tried for a JWT without `kid`.
 const MAX_TRIED_KEYS: usize = 8;
 /// Delay after the first failed fetch of the key set; doubled after each failure up to `MAX_RETRY_DELAY`.
@@ -219,38 +221,6 @@ impl Authenticator {
         match identity.expires_at_ms <= now_ms() {
             true => Err(AuthError::Expired),
             false => Ok(identity),
-        }
-    }
-}
-
-/// Claims used in addition to those that the validation checks.
-#[derive(Debug, Deserialize)]
-struct Claims {
-    // Both are required; the validation reports their absence.
-    sub: Option<String>,
-    exp: Option<NumericDate>,
-    #[serde(default)]
-    role: Option<String>,
-    #[serde(default)]
-    channels: Option<Vec<String>>,
-}
-
-/// Seconds since the Unix epoch; RFC 7519 allows fractions.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum NumericDate {
-    Whole(u64),
-    Fraction(f64),
-}
-
-impl NumericDate {
-    fn as_ms(&self) -> i64 {
-        match self {
-            Self::Whole(secs) => i64::try_from(*secs)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000),
-            // A cast from a float saturates.
-            Self::Fraction(secs) => (secs * 1_000.0) as i64,
         }
     }
 }

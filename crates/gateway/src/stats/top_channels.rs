@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::filter::Filter;
-use crate::{channel::ChannelState, hub::Hub};
+use crate::hub::{ChannelState, Hub};
 use chaincast_protocol::encode::ChannelName;
 
 /// Channels copied per acquisition of the lock.
@@ -56,7 +56,7 @@ impl PartialOrd for ChannelStats {
     }
 }
 
-/// The result of [`Hub::top_channels`].
+/// The result of [`top_channels`].
 #[derive(Debug, Default)]
 pub struct TopChannels {
     /// Subscriptions to all channels.
@@ -67,40 +67,38 @@ pub struct TopChannels {
     pub channels: Vec<ChannelStats>,
 }
 
-impl Hub {
-    /// Counts the channels with at least one subscriber and returns the first `limit` that match `filter`. The hub is
-    /// locked for one batch at a time, so channels created or dropped meanwhile may be missed.
-    pub fn top_channels(&self, filter: &Filter, limit: usize) -> TopChannels {
-        let mut top = TopChannels::default();
-        // The last in order is on top of the heap, to be replaced by a better one.
-        let mut kept = BinaryHeap::with_capacity(limit + 1);
-        let (mut from, mut copied) = (0, Vec::with_capacity(BATCH));
-        loop {
-            let channels = self.channels().lock();
-            let all = channels.slots.capacity();
-            let part = from..all.min(from + BATCH);
-            let states = part.filter_map(|slot| channels.slots.get(slot));
-            copied.extend(
-                states
-                    .filter(|state| state.subscription_count > 0)
-                    .map(ChannelStats::new),
-            );
-            drop(channels);
-            for counted in copied.drain(..) {
-                top.subscriptions += counted.subscribers;
-                if filter.matches(&counted.name.plain) {
-                    top.matching += 1;
-                    kept.push(counted);
-                    if kept.len() > limit {
-                        kept.pop();
-                    }
+/// Counts the channels with at least one subscriber and returns the first `limit` that match `filter`. The hub is
+/// locked for one batch at a time, so channels created or dropped meanwhile may be missed.
+pub fn top_channels(hub: &Hub, filter: &Filter, limit: usize) -> TopChannels {
+    let mut top = TopChannels::default();
+    // The last in order is on top of the heap, to be replaced by a better one.
+    let mut kept = BinaryHeap::with_capacity(limit + 1);
+    let (mut from, mut copied) = (0, Vec::with_capacity(BATCH));
+    loop {
+        let channels = hub.channels();
+        let all = channels.slots.capacity();
+        let part = from..all.min(from + BATCH);
+        let states = part.filter_map(|slot| channels.slots.get(slot));
+        copied.extend(
+            states
+                .filter(|state| state.subscription_count > 0)
+                .map(ChannelStats::new),
+        );
+        drop(channels);
+        for counted in copied.drain(..) {
+            top.subscriptions += counted.subscribers;
+            if filter.matches(&counted.name.plain) {
+                top.matching += 1;
+                kept.push(counted);
+                if kept.len() > limit {
+                    kept.pop();
                 }
             }
-            from += BATCH;
-            if from >= all {
-                top.channels = kept.into_sorted_vec();
-                return top;
-            }
+        }
+        from += BATCH;
+        if from >= all {
+            top.channels = kept.into_sorted_vec();
+            return top;
         }
     }
 }

@@ -40,7 +40,7 @@ impl World {
     /// Commits and publishes a delivery to alice.
     fn deliver(&self, id: i64) {
         let update = self.log.deliver(id, "alice");
-        let hub = self.gateway.context.hub();
+        let hub = &self.gateway.hub;
         hub.publish(&[update], std::time::Instant::now());
     }
 }
@@ -102,7 +102,7 @@ async fn delivery_during_snapshot_read_is_sent_once() {
     assert_eq!(delivery(&before.next().await), (1, 1, true));
 
     let mut late = device(&world).await;
-    let (log, hub) = (world.log.clone(), world.gateway.context.hub().clone());
+    let (log, hub) = (world.log.clone(), world.gateway.hub.clone());
     world.log.after_next_read(move || {
         let update = log.deliver(2, "alice");
         hub.publish(&[update], std::time::Instant::now());

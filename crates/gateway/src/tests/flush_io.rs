@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::support::{Client, TIMEOUT, World, narrow, seq};
-use crate::flush_io::FlushIo;
+use crate::{
+    hub::{FlushIo, FlushMethod},
+    session::Opener,
+};
 use chaincast_protocol::encode::{Packet, Wire};
 
 const CLIENTS: usize = 70;
@@ -24,7 +27,7 @@ async fn several_flushers_deliver_all_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn io_uring_delivers_all_in_order() {
     // Containers often forbid io_uring; then the test only prints the error.
-    match FlushIo::new(true) {
+    match FlushIo::new(FlushMethod::IoUring) {
         Ok(_) => all_clients_get_all_updates(1, true).await,
         Err(error) => eprintln!("io_uring is not available: {error}"),
     }
@@ -38,10 +41,10 @@ async fn blocked_socket_is_written_again() {
         .await
         .unwrap();
     let (server, _) = listener.accept().await.unwrap();
-    let hub = world.gateway.context.hub();
-    let session = hub.open(Wire::Json, None, None).unwrap();
+    let hub = &world.gateway.hub;
+    let session = hub.open(Wire::Json, Opener::default()).unwrap();
     session.attach_socket(server).unwrap();
-    session.finish_direct_write(session.outbox.lock(), 0, Some(ErrorKind::WouldBlock));
+    session.fail_direct_write(ErrorKind::WouldBlock);
     session.queue(Packet::raw("more"));
     let mut read = [0; 4];
     let reading = tokio::time::timeout(TIMEOUT, client.read_exact(&mut read));

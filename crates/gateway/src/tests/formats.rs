@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::support::{TIMEOUT, World, seq};
-use crate::session::PollOutcome;
+use crate::session::{Opener, PollOutcome};
 use chaincast_protocol::{
     Channel, CloseReason, Update,
     deflate::{Deflate, TAIL},
@@ -335,11 +335,7 @@ async fn formats_keep_every_digit_of_a_price() {
         )
         .into(),
     };
-    world
-        .gateway
-        .context
-        .hub()
-        .publish(&[update], Instant::now());
+    world.gateway.hub.publish(&[update], Instant::now());
     let (_, message) = msgpack.next().await;
     let data = &message["data"];
     assert_eq!(
@@ -381,7 +377,8 @@ async fn unicast_messages_are_not_compressed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn message_is_encoded_once_per_format() {
     let world = World::start().await;
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
+    let requests = world.gateway.context.requests();
     let deflate = Deflate::new(128);
     let wires = [
         Wire::Json,
@@ -392,10 +389,10 @@ async fn message_is_encoded_once_per_format() {
     let mut sessions = Vec::new();
     for wire in wires {
         for _ in 0..3 {
-            let session = hub.open(wire, None, None).unwrap();
+            let session = hub.open(wire, Opener::default()).unwrap();
             let subscribe = Request::Subscribe(Subscribe::to("new-block"));
-            session
-                .request(Ok(subscribe), Box::new(|_| Vec::new()))
+            requests
+                .handle(&session, Ok(subscribe), Box::new(|_| Vec::new()))
                 .await;
             sessions.push(session);
         }
@@ -460,16 +457,17 @@ async fn accepts_compressed_requests_in_both_formats() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conflated_update_uses_session_format() {
     let world = World::with(|config| config.limits.backlog_bytes = 600).await;
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
+    let requests = world.gateway.context.requests();
     for wire in [
         Wire::MsgPack,
         Wire::MsgPackDeflate(Deflate::new(0)),
         Wire::JsonDeflate(Deflate::new(0)),
     ] {
-        let session = hub.open(wire, None, None).unwrap();
+        let session = hub.open(wire, Opener::default()).unwrap();
         let subscribe = Request::Subscribe(Subscribe::to("price:ETH"));
-        session
-            .request(Ok(subscribe), Box::new(|_| Vec::new()))
+        requests
+            .handle(&session, Ok(subscribe), Box::new(|_| Vec::new()))
             .await;
         let mut newest = 0;
         for price in 0..50 {

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::support::{Client, World, seq};
-use crate::{channel::Fanout, ring::RingLimits};
+use crate::hub::{Fanout, RingLimits};
 use chaincast_protocol::{Channel, Update};
 
 const RING: RingLimits = RingLimits {
@@ -27,7 +27,7 @@ async fn late_timer_does_not_send_stale_update() {
     };
     let mut turn = Fanout::new(1);
     {
-        let mut channels = world.gateway.context.hub().channels().lock();
+        let mut channels = world.gateway.hub.channels();
         let slot = channels.find(&channel).unwrap();
         let state = &mut channels.slots[slot];
         let begun = Instant::now();
@@ -101,7 +101,7 @@ async fn outdated_timer_does_not_send_early() {
     };
     let mut turn = Fanout::new(1);
     {
-        let mut channels = world.gateway.context.hub().channels().lock();
+        let mut channels = world.gateway.hub.channels();
         let slot = channels.find(&channel).unwrap();
         let state = &mut channels.slots[slot];
         let begun = Instant::now();

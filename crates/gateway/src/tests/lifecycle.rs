@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{TIMEOUT, World, seq};
-use crate::session::PollOutcome;
+use crate::session::{Opener, PollOutcome};
 use chaincast_protocol::{CloseReason, encode::Wire};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,8 +55,7 @@ async fn commit_during_first_read_is_not_lost() {
     let late = committed.try_recv().unwrap();
     world
         .gateway
-        .context
-        .hub()
+        .hub
         .publish(&[late], std::time::Instant::now());
     world.price("ETH", 3);
     let live = ws.next().await;
@@ -103,7 +102,7 @@ async fn closing_hub_sends_retry_delays() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(world.gateway.context.hub().session_counts(), [0, 0, 0]);
+    assert_eq!(world.gateway.hub.session_counts(), [0, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,10 +145,10 @@ async fn silent_session_is_pinged_then_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn session_closes_after_close_packet_is_queued() {
     let world = World::start().await;
-    let hub = world.gateway.context.hub();
-    let session = hub.open(Wire::SocketIo, None, None).unwrap();
+    let hub = &world.gateway.hub;
+    let session = hub.open(Wire::SocketIo, Opener::default()).unwrap();
     // `end` blocks on this lock.
-    let held = hub.channels().lock();
+    let held = hub.channels();
     let ending = {
         let session = session.clone();
         std::thread::spawn(move || session.end(CloseReason::Slow))
@@ -179,20 +178,32 @@ async fn sockets_are_counted_until_they_end() {
     );
     let polled = reqwest::get(&url).await.unwrap();
     assert_eq!(polled.status(), 200);
-    assert_eq!((context.connections(), context.sockets()), (1, 0));
+    assert_eq!(
+        (
+            context.connections().open(),
+            context.connections().sockets()
+        ),
+        (1, 0)
+    );
     let ws = world.ws().await;
-    assert_eq!((context.connections(), context.sockets()), (2, 1));
+    assert_eq!(
+        (
+            context.connections().open(),
+            context.connections().sockets()
+        ),
+        (2, 1)
+    );
     // A rejected client counts as a socket, not as a connection, until it has read the close frame.
     loop {
         let refused = world.ws_on(world.socket().await).await;
-        if context.sockets() > 1 {
-            assert_eq!(context.connections(), 2);
+        if context.connections().sockets() > 1 {
+            assert_eq!(context.connections().open(), 2);
             break drop(refused);
         }
         assert!(begun.elapsed() < TIMEOUT, "never counted");
     }
     drop(ws);
-    while context.sockets() > 0 {
+    while context.connections().sockets() > 0 {
         assert!(begun.elapsed() < TIMEOUT, "still counted");
         tokio::task::yield_now().await;
     }

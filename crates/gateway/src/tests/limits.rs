@@ -183,9 +183,9 @@ fn address(number: u8) -> String {
 
 /// Waits until no watched channel has a subscriber.
 async fn watches_unsubscribed(world: &World) {
-    let hub = world.gateway.context.hub();
+    let watches = &world.gateway.parts.watches;
     let unsubscribed = async {
-        while hub.watch_quota().has_subscribers() {
+        while watches.quota().has_subscribers() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -235,7 +235,7 @@ async fn watch_limit_survives_reconnects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_unsubscribed_watches_are_released() {
     let world = two_watches_world().await;
-    let hub = world.gateway.context.hub();
+    let watches = &world.gateway.parts.watches;
     let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
     for number in [1, 2] {
         send_request(&mut stream, "subscribe", &address(number)).await;
@@ -249,12 +249,13 @@ async fn only_unsubscribed_watches_are_released() {
     drop(stream);
     watches_unsubscribed(&world).await;
     // The gateway itself releases watches once a minute, maybe already.
-    hub.release_watches(Duration::from_secs(1)).await;
+    watches.release(Duration::from_secs(1)).await;
     assert_eq!(
         world.log.take_released_watches(),
         [address(1).parse().unwrap()]
     );
-    hub.watch_quota()
+    watches
+        .quota()
         .expire(Instant::now() + Duration::from_secs(600));
     let (_, mut stream) = ws_from(&world, "203.0.113.5").await;
     let answer = send_request(&mut stream, "subscribe", &address(3)).await;

@@ -137,11 +137,7 @@ async fn client_ahead_of_the_hub_gets_the_next_update() {
         (&answer["recovered"], &answer["seq"]),
         (&true.into(), &3.into())
     );
-    world
-        .gateway
-        .context
-        .hub()
-        .publish(&ahead, std::time::Instant::now());
+    world.gateway.hub.publish(&ahead, std::time::Instant::now());
     assert_eq!(seq(&ws.next().await), 4);
 }
 
@@ -162,8 +158,7 @@ async fn new_hub_starts_at_store_position() {
     // The commit stream lags behind the read: its older updates are known already.
     world
         .gateway
-        .context
-        .hub()
+        .hub
         .publish(&stored[3..], std::time::Instant::now());
     world.price("ETH", 6);
     assert_eq!(seq(&ws.next().await), 6);

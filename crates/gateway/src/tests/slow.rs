@@ -55,7 +55,7 @@ async fn slow_client_of_blocks_is_closed_and_resumes() {
     let begun = Instant::now();
     let padding = "x".repeat(1_000);
     let mut newest = 0;
-    while world.gateway.context.hub().session_counts()[0] > 0 {
+    while world.gateway.hub.session_counts()[0] > 0 {
         newest = world.publish("new-block", "new-block", &json!({"padding": padding}));
         assert!(begun.elapsed() < TIMEOUT, "never closed");
         tokio::task::yield_now().await;
@@ -113,7 +113,7 @@ async fn unread_stream_is_closed() {
         .sse_on(socket, "/realtime/sse?channels=new-block", "")
         .await;
     sse.until("event: ack").await;
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
     let begun = Instant::now();
     // More than the buffers of connection and kernel.
     let padding = "x".repeat(10_000);
@@ -157,8 +157,8 @@ async fn stuck_clients_delay_no_others_and_are_bounded() {
         world.publish("price:ETH", "price-update", &data);
         let next = fast.next().await;
         assert_eq!((seq(&next), &next["prev"]), (price, &(price - 1).into()));
-        for session in world.gateway.context.hub().registry().lock().sessions() {
-            let backlog = session.outbox.lock().bytes();
+        for session in world.gateway.hub.sessions() {
+            let backlog = session.backlog_bytes();
             assert!(
                 backlog <= bound,
                 "backlog of {backlog} bytes in {session:?}"
@@ -184,7 +184,7 @@ async fn stuck_clients_delay_no_others_and_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_slow_connection_is_released() {
     let world = narrow_world().await;
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
     for until_closed in [true, false] {
         let mut slow = narrow(&world).await;
         slow.subscribe(json!({"channel": "new-block", "mode": "all"}))
@@ -195,7 +195,7 @@ async fn broken_slow_connection_is_released() {
         while if until_closed {
             hub.session_counts()[0] > 0
         } else {
-            !hub.registry().lock().sessions()[0].has_backlog()
+            !hub.sessions()[0].has_backlog()
         } {
             world.publish("new-block", "new-block", &json!({"padding": padding}));
             assert!(begun.elapsed() < TIMEOUT, "never full");

@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::support::{TIMEOUT, World};
-use crate::transport::streaming_response;
+use crate::{session::Opener, transport::streaming_response};
 use chaincast_base::shutdown::Takeover;
 use chaincast_protocol::{
     CloseReason,
@@ -34,7 +34,7 @@ async fn stream_ends_with_its_connection() {
     sse.until("event: ack").await;
     world.block(1);
     sse.until(r#""seq":1"#).await;
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
     assert_eq!(hub.session_counts(), [0, 0, 1]);
     drop(sse);
     let begun = Instant::now();
@@ -87,8 +87,8 @@ async fn cut_stream_lacks_the_last_chunk() {
     let world = World::start().await;
     let mut sse = world.sse("/realtime/sse?channels=new-block", "").await;
     sse.until("event: ack").await;
-    let hub = world.gateway.context.hub().clone();
-    let sessions = hub.registry().lock().sessions();
+    let hub = world.gateway.hub.clone();
+    let sessions = hub.sessions();
     for session in sessions {
         session.end(CloseReason::Lost);
     }
@@ -102,7 +102,7 @@ async fn http_10_client_gets_no_chunks() {
     let mut socket = world.socket().await;
     let request = "GET /realtime/sse?channels=new-block HTTP/1.0\r\nHost: localhost\r\n\r\n";
     socket.write_all(request.as_bytes()).await.unwrap();
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
     let begun = Instant::now();
     while hub.session_counts() != [0, 0, 1] {
         assert!(begun.elapsed() < TIMEOUT);
@@ -132,7 +132,7 @@ async fn head_request_gets_headers_only() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let refused = reqwest::Client::new().head(format!("{url},nope"));
     assert!(refused.send().await.unwrap().status().is_client_error());
-    assert_eq!(world.gateway.context.hub().session_counts(), [0, 0, 0]);
+    assert_eq!(world.gateway.hub.session_counts(), [0, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,15 +162,15 @@ async fn steadily_read_stream_stays_open() {
     let (server, _) = listener.accept().await.unwrap();
     let session = world
         .gateway
-        .context
-        .hub()
-        .open(Wire::Sse, None, None)
+        .hub
+        .open(Wire::Sse, Opener::default())
         .unwrap();
     let (takeover, mut taken) = Takeover::new();
     tokio::spawn(streaming_response::serve(
         session.clone(),
         takeover,
         Vec::new(),
+        4_096,
     ));
     taken.requested().await.send(server).unwrap();
 
@@ -179,7 +179,7 @@ async fn steadily_read_stream_stays_open() {
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     let opened = Instant::now();
     while opened.elapsed() < Duration::from_secs(7) {
-        while session.outbox.lock().bytes() < 500_000 && session.ended().is_none() {
+        while session.backlog_bytes() < 500_000 && session.ended().is_none() {
             session.queue(Packet::raw(text.clone()));
         }
         assert_eq!(session.ended(), None);

@@ -275,7 +275,7 @@ impl World {
         let log = Log::default();
         let authenticator = Authenticator::new(&config.auth).unwrap();
         let gateway =
-            Gateway::assemble(config, known, Box::new(log.clone()), authenticator, &tasks).unwrap();
+            Gateway::assemble(config, known, Arc::new(log.clone()), authenticator, &tasks).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (router, stop) = (gateway.router(), tasks.token());
@@ -304,8 +304,7 @@ impl World {
         let update = self.log.append(channel, event, data);
         let seq = update.seq;
         self.gateway
-            .context
-            .hub()
+            .hub
             .publish(&[update], std::time::Instant::now());
         seq
     }

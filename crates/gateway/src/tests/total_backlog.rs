@@ -23,7 +23,8 @@ async fn world() -> World {
 #[tokio::test(flavor = "multi_thread")]
 async fn fullest_sessions_are_closed_first() {
     let world = world().await;
-    let hub = world.gateway.context.hub().clone();
+    let hub = world.gateway.hub.clone();
+    let backlog_total = world.gateway.parts.backlog_total.clone();
     let mut reader = world.ws().await;
     reader.subscribe(json!({"channel": "new-block"})).await;
     let mut slow = Vec::new();
@@ -38,7 +39,7 @@ async fn fullest_sessions_are_closed_first() {
     while hub.session_counts()[0] > 4 {
         last = world.publish("new-block", "new-block", &json!({"padding": padding}));
         assert_eq!(seq(&reader.next().await), last, "others lose nothing");
-        let backlog = hub.backlog_total().bytes();
+        let backlog = backlog_total.bytes();
         assert!(
             backlog <= LIMIT / 8 * 9 + 8 * 8_192,
             "backlog of {backlog} bytes"
@@ -50,7 +51,7 @@ async fn fullest_sessions_are_closed_first() {
     assert_eq!(code, 4008);
     // Ended sessions release their backlog.
     drop((slow, reader));
-    while hub.backlog_total().bytes() > 0 || hub.session_counts()[0] > 0 {
+    while backlog_total.bytes() > 0 || hub.session_counts()[0] > 0 {
         world.publish("new-block", "new-block", &json!({"padding": padding}));
         assert!(begun.elapsed() < TIMEOUT);
         tokio::task::yield_now().await;
@@ -77,7 +78,8 @@ async fn burst_closes_no_reading_session() {
         .collect();
     let bytes: usize = commit.iter().map(|update| update.data.len()).sum();
     assert!(bytes * readers.len() > LIMIT / 8 * 9);
-    let hub = world.gateway.context.hub();
+    let hub = &world.gateway.hub;
+    let backlog_total = world.gateway.parts.backlog_total.clone();
     hub.publish(&commit, Instant::now());
     for reader in &mut readers {
         for update in &commit {
@@ -85,13 +87,14 @@ async fn burst_closes_no_reading_session() {
         }
     }
     assert_eq!(hub.session_counts()[0], readers.len());
-    assert_eq!(hub.backlog_total().bytes(), 0);
+    assert_eq!(backlog_total.bytes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conflating_sessions_share_the_bound() {
     let world = world().await;
-    let hub = world.gateway.context.hub().clone();
+    let hub = world.gateway.hub.clone();
+    let backlog_total = world.gateway.parts.backlog_total.clone();
     let mut slow = Vec::new();
     for _ in 0..8 {
         let mut client = narrow(&world).await;
@@ -104,9 +107,9 @@ async fn conflating_sessions_share_the_bound() {
     let mut newest = 0;
     // Far more than the limit; close to it only once each session has its share.
     while newest < 500 {
-        let backlog = hub.backlog_total().bytes();
+        let backlog = backlog_total.bytes();
         assert!(backlog <= LIMIT, "backlog of {backlog} bytes");
-        let has_share = hub.backlog_total().bound(LIMIT, LIMIT) < LIMIT;
+        let has_share = backlog_total.bound(LIMIT, LIMIT) < LIMIT;
         if backlog <= LIMIT / 4 * 3 || has_share {
             newest = world.publish("price:ETH", "price-update", &json!({"padding": padding}));
         }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::{
     GatewayConfig,
+    admission::{QuotaExceeded, WatchOwner, WatchPermit, WatchQuota},
     auth::Identity,
-    watch_quota::{QuotaExceeded, WatchOwner, WatchPermit, WatchQuota},
 };
 use chaincast_protocol::{Address, Channel};
 

@@ -1,13 +1,13 @@
 //! A WebSocket connection before a session owns it: the raw socket after the HTTP upgrade, and its decoder.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{frame_reader::FrameReader, handshake::PendingUpgrade};
-use crate::{LimitsConfig, config::GatewayConfig};
+use super::{frame_reader::FrameReader, handshake::PendingUpgrade, linger::linger};
+use crate::config::GatewayConfig;
 use chaincast_protocol::{
     CloseReason,
     frame::{self, Inbound},
@@ -21,7 +21,7 @@ pub const READ_BYTES: usize = 32_768;
 pub struct Connection {
     pub stream: TcpStream,
     pub reader: FrameReader,
-    limits: LimitsConfig,
+    pub config: Arc<GatewayConfig>,
 }
 
 /// Why a connection could not be established or used.
@@ -44,7 +44,7 @@ impl Connection {
     /// sent right after its request are read first.
     pub async fn establish(
         pending: PendingUpgrade,
-        config: &GatewayConfig,
+        config: &Arc<GatewayConfig>,
     ) -> Result<Self, ConnectionError> {
         let timeout = Duration::from_millis(config.limits.handshake_timeout_ms);
         let upgraded = tokio::time::timeout(timeout, pending.on)
@@ -64,7 +64,7 @@ impl Connection {
         Ok(Self {
             stream,
             reader,
-            limits: config.limits.clone(),
+            config: config.clone(),
         })
     }
 
@@ -72,7 +72,7 @@ impl Connection {
     /// the peer violates the protocol.
     pub async fn receive(&mut self) -> Result<Option<Inbound>, ConnectionError> {
         loop {
-            match self.reader.next(&self.limits) {
+            match self.reader.next(&self.config.limits) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(reason)) => {
                     self.send(&frame::close_frame(reason.code(), &reason.text()))
@@ -86,7 +86,7 @@ impl Connection {
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Ok(None),
                 Ok(count) => {
-                    let max = self.limits.message_bytes;
+                    let max = self.config.limits.message_bytes;
                     self.reader.push(&mut buffer[..count], max);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -105,7 +105,7 @@ impl Connection {
         let close = frame::close_frame(reason.code(), &reason.text());
         // The peer may have closed already: no error.
         if self.send(&close).await.is_ok() && self.stream.shutdown().await.is_ok() {
-            super::io_task::linger(&self.stream).await;
+            linger(&self.stream).await;
         }
     }
 }

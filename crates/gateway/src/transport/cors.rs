@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::context::Context;
+use super::context::Context;
 use chaincast_http::client::{Page, RefusedOrigin};
 
 /// How long a browser may cache a preflight response, in seconds.

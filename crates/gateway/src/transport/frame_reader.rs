@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::LimitsConfig;
+use crate::config::LimitsConfig;
 use chaincast_protocol::{
     CloseReason,
     frame::{Decoder, FrameError, Inbound},

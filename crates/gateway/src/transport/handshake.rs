@@ -10,8 +10,16 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::deflate_negotiation::DeflateParams;
-use crate::problem::Problem;
+use super::problem::Problem;
 use chaincast_protocol::ErrorCode;
+
+/// Whether messages may be compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    /// By permessage-deflate, if the client offers it.
+    Deflate,
+}
 
 /// A valid request for a WebSocket.
 pub struct Upgrade {
@@ -58,11 +66,11 @@ impl IntoResponse for HandshakeError {
 
 impl Upgrade {
     /// Checks the request. `protocols` are the supported subprotocols; the first of the client's offers among them is
-    /// chosen, if any. `deflate`: permessage-deflate is enabled.
+    /// chosen, if any.
     pub fn check(
         request: &mut Request,
         protocols: &[&'static str],
-        deflate: bool,
+        compression: Compression,
     ) -> Result<Self, HandshakeError> {
         let headers = request.headers();
         if request.method() != Method::GET
@@ -88,7 +96,7 @@ impl Upgrade {
         let protocol = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL)
             .find_map(|offered| protocols.iter().copied().find(|served| *served == offered));
         let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
-        let deflate = deflate
+        let deflate = (compression == Compression::Deflate)
             .then(|| DeflateParams::negotiate(offers.filter_map(|value| value.to_str().ok())))
             .flatten();
         let on = request

@@ -10,7 +10,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::net::TcpStream;
@@ -18,16 +17,17 @@ use tokio::net::TcpStream;
 use super::{
     connection::{Connection, READ_BYTES},
     frame_reader::FrameReader,
+    linger::{CLOSE_TIMEOUT, linger},
 };
-use crate::session::{FlushOutcome, Session};
+use crate::{
+    config::LimitsConfig,
+    session::{FlushOutcome, Session},
+};
 use chaincast_protocol::{
     CloseReason,
     encode::Packet,
     frame::{self, Inbound},
 };
-
-/// Time for a peer to read the close message and close its side.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -59,8 +59,11 @@ enum Event {
 /// If the session already has a socket, this connection is dropped.
 pub async fn run_io(session: Arc<Session>, connection: Connection, mut handler: impl Handler) {
     let Connection {
-        stream, mut reader, ..
+        stream,
+        mut reader,
+        config,
     } = connection;
+    let limits = &config.limits;
     if session.attach_socket(stream).is_err() {
         return;
     }
@@ -69,7 +72,7 @@ pub async fn run_io(session: Arc<Session>, connection: Connection, mut handler: 
     };
     let mut work: Option<Work> = None;
     loop {
-        let event = poll_fn(|cx| poll(cx, &session, socket, &mut reader, &mut work)).await;
+        let event = poll_fn(|cx| poll(cx, &session, socket, &mut reader, limits, &mut work)).await;
         match event {
             Event::WorkDone => work = None,
             Event::End(reason) => {
@@ -110,6 +113,7 @@ fn poll(
     session: &Arc<Session>,
     socket: &TcpStream,
     reader: &mut FrameReader,
+    limits: &LimitsConfig,
     work: &mut Option<Work>,
 ) -> Poll<Event> {
     // Register first, so no wake-up is lost between the checks.
@@ -125,7 +129,7 @@ fn poll(
         return Poll::Ready(Event::WorkDone);
     }
     loop {
-        match reader.next(&session.hub().config().limits) {
+        match reader.next(limits) {
             Some(Ok(message)) => return Poll::Ready(Event::Message(message)),
             Some(Err(reason)) => return Poll::Ready(Event::End(reason)),
             None => {}
@@ -133,7 +137,7 @@ fn poll(
         if ready!(socket.poll_read_ready(cx)).is_err() {
             return Poll::Ready(Event::End(CloseReason::Lost));
         }
-        if let Some(reason) = read(session, socket, reader) {
+        if let Some(reason) = read(session, socket, reader, limits.message_bytes) {
             return Poll::Ready(Event::End(reason));
         }
     }
@@ -159,16 +163,19 @@ pub(super) fn poll_flush(
     Ok(())
 }
 
-/// Reads once; returns a close reason if the session must end.
-fn read(session: &Session, socket: &TcpStream, reader: &mut FrameReader) -> Option<CloseReason> {
-    let max = session.hub().config().limits.message_bytes;
+/// Reads once; returns a close reason if the session must end. `max` is the size limit of a message, in bytes.
+fn read(
+    session: &Session,
+    socket: &TcpStream,
+    reader: &mut FrameReader,
+    max: usize,
+) -> Option<CloseReason> {
     READ_BUFFER.with_borrow_mut(|buffer| match socket.try_read(buffer) {
         Ok(0) => Some(CloseReason::Lost),
         Ok(count) => {
             // A partial message is activity, too.
             session.record_activity();
-            let transport = session.wire().transport();
-            session.hub().metrics().read(transport, count);
+            session.count_received(count);
             // The reader reports an error after the frames before it.
             reader.push(&mut buffer[..count], max);
             None
@@ -198,21 +205,4 @@ async fn flush_and_close(session: &Arc<Session>, socket: &TcpStream) {
     {
         linger(socket).await;
     }
-}
-
-/// Reads and discards until the peer closes: closing a socket with unread bytes sends a reset, which may destroy data in
-/// flight to the peer.
-pub(super) async fn linger(socket: &TcpStream) {
-    let drained = async {
-        while socket.readable().await.is_ok() {
-            // A short-lived buffer: held across an await it would enlarge every session's task.
-            match socket.try_read(&mut [0; 1_024]) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drained).await;
 }

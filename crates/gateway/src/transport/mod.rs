@@ -2,11 +2,15 @@
 //! server-sent events.
 
 pub mod connection;
-pub mod cors;
-pub mod deflate_negotiation;
-pub mod frame_reader;
+pub mod context;
+mod cors;
+mod deflate_negotiation;
+mod frame_reader;
 pub mod handshake;
 pub mod io_task;
+mod linger;
+pub mod problem;
+pub mod refusals;
 pub mod socketio;
 pub mod sse;
 pub mod streaming_response;

@@ -19,15 +19,24 @@ use crate::session::Session;
 use chaincast_base::shutdown::Takeover;
 use chaincast_protocol::CloseReason;
 
+/// How the end of a response is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By the last chunk (HTTP/1.1).
+    Chunked,
+    /// It ends with the connection (HTTP/1.0).
+    UntilClose,
+}
+
 /// The response head: 200 with these headers.
-pub fn head(headers: &HeaderMap, chunked: bool) -> Vec<u8> {
+pub fn head(headers: &HeaderMap, framing: Framing) -> Vec<u8> {
     let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
     let mut head = format!(
         "HTTP/1.1 {}\r\ndate: {date}\r\nconnection: close\r\n",
         StatusCode::OK
     )
     .into_bytes();
-    if chunked {
+    if framing == Framing::Chunked {
         head.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     for (name, value) in headers {
@@ -42,14 +51,20 @@ pub fn head(headers: &HeaderMap, chunked: bool) -> Vec<u8> {
 
 /// Takes over the connection, sends the head and serves the session until it has ended and the backlog was sent. The head
 /// is not in the session's outbox, which is cleared if the session ends as slow.
-pub async fn serve(session: Arc<Session>, takeover: Takeover, head: Vec<u8>) {
+///
+/// The kernel's send buffer gets `send_buffer_bytes`.
+pub async fn serve(
+    session: Arc<Session>,
+    takeover: Takeover,
+    head: Vec<u8>,
+    send_buffer_bytes: usize,
+) {
     let Some(stream) = takeover.take().await else {
         return session.end(CloseReason::Lost);
     };
     // The session's outbox must be the limit, not the kernel's buffers.
-    let most = session.hub().config().send_buffer_bytes;
     let socket = socket2::SockRef::from(&stream);
-    let limited = socket.set_send_buffer_size(most);
+    let limited = socket.set_send_buffer_size(send_buffer_bytes);
     // The head fits into the send buffer, unless the client pipelined requests and does not read.
     let head_sent = matches!(socket.send(&head), Ok(count) if count == head.len());
     if limited.is_err() || !head_sent || session.attach_socket(stream).is_err() {

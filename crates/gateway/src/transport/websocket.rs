@@ -11,14 +11,14 @@ use serde::Deserialize;
 
 use super::{
     connection::Connection,
+    context::Context,
     cors,
-    handshake::Upgrade,
+    handshake::{Compression, Upgrade},
     io_task::{Handler, Message, Work, run_io},
+    problem::Problem,
+    refusals::RefusedAfterUpgrade,
 };
-use crate::{
-    connection_limit::LimitReached, context::Context, handshake_metrics::RefusedAfterUpgrade,
-    problem::Problem, session::Session,
-};
+use crate::{admission::LimitReached, requests::Requests, session::Session};
 use chaincast_protocol::{
     CloseReason, Refusal,
     deflate::Deflate,
@@ -91,8 +91,11 @@ async fn serve(
 ) -> Result<Response, Problem> {
     let Query(parameters) =
         parameters.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
-    let deflate = context.config().permessage_deflate;
-    let upgrade = match Upgrade::check(&mut request, &[JSON, MSGPACK], deflate) {
+    let compression = match context.config().permessage_deflate {
+        true => Compression::Deflate,
+        false => Compression::None,
+    };
+    let upgrade = match Upgrade::check(&mut request, &[JSON, MSGPACK], compression) {
         Ok(upgrade) => upgrade,
         Err(error) => return Ok(error.into_response()),
     };
@@ -106,8 +109,8 @@ async fn serve(
         Err(LimitReached::Address(_)) => Err(CloseReason::TooManyConnections),
         Err(full) => return Err(full.into()),
     };
-    if context.hub().is_closing() {
-        return Err(Problem::closing(context.hub().retry_after_ms()));
+    if let Some(retry_after_ms) = context.closing() {
+        return Err(Problem::closing(retry_after_ms));
     }
     let wire = wire(&upgrade, context.config().deflate_min_bytes);
     // A rejected client keeps its socket until the close frame is sent.
@@ -131,16 +134,19 @@ async fn serve(
             };
             match admitted {
                 Err(reason) => connection.reject(&reason).await,
-                Ok(hold) => {
-                    let Some(session) = context.hub().open(wire, identity, Some(hold)) else {
-                        let retry_after_ms = context.hub().retry_after_ms();
-                        return connection
-                            .reject(&CloseReason::GoingAway { retry_after_ms })
-                            .await;
-                    };
-                    session.queue_connected();
-                    run_io(session, connection, NativeHandler(wire)).await;
-                }
+                Ok(hold) => match context.open(wire, identity, hold) {
+                    Ok(session) => {
+                        let requests = context.requests().clone();
+                        // An open session does not need it.
+                        drop(context);
+                        requests.greet(&session);
+                        run_io(session, connection, NativeHandler { wire, requests }).await;
+                    }
+                    Err(retry_after_ms) => {
+                        let reason = CloseReason::GoingAway { retry_after_ms };
+                        connection.reject(&reason).await;
+                    }
+                },
             }
         }
     };
@@ -162,11 +168,14 @@ fn wire(upgrade: &Upgrade, deflate_min_bytes: usize) -> Wire {
 }
 
 /// Handles native messages in the session's format.
-struct NativeHandler(Wire);
+struct NativeHandler {
+    wire: Wire,
+    requests: Requests,
+}
 
 impl Handler for NativeHandler {
     fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work> {
-        let wire = self.0;
+        let wire = self.wire;
         let (id, request) = match (wire.plain(), message) {
             (Wire::MsgPack, Message::Binary(bytes)) => parse_msgpack(&bytes),
             (Wire::MsgPack, Message::Text(_)) => {
@@ -181,11 +190,11 @@ impl Handler for NativeHandler {
                 (None, Err(Refusal::bad_request(refusal)))
             }
         };
-        let session = session.clone();
+        let (requests, session) = (self.requests.clone(), session.clone());
         Some(Box::pin(async move {
             let reply =
                 Box::new(move |answer: &Answer| vec![encode::answer(wire, answer, id.as_ref())]);
-            session.request(request, reply).await;
+            requests.handle(&session, request, reply).await;
         }))
     }
 }

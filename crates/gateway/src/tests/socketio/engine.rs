@@ -177,7 +177,7 @@ async fn server_pings_and_keeps_answering_clients() {
         assert_eq!(poller.until("2").await, "");
         assert_eq!(poller.post("3").await, (200, "ok".to_owned()));
     }
-    assert_eq!(world.gateway.context.hub().session_counts(), [0, 2, 0]);
+    assert_eq!(world.gateway.hub.session_counts(), [0, 2, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

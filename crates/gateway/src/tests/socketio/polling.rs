@@ -30,7 +30,7 @@ async fn errors_match_the_reference_server() {
     let poller = Poller::open(&world, "").await;
     let put = client.put(&poller.url).send().await.unwrap();
     assert_eq!(put.status(), 400);
-    assert_eq!(world.gateway.context.hub().session_counts(), [0, 1, 0]);
+    assert_eq!(world.gateway.hub.session_counts(), [0, 1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn disconnect_during_poll_ends_session() {
     let world = World::start().await;
     let poller = Poller::open(&world, "").await;
     poller.join(QUIET).await;
-    let hub = world.gateway.context.hub().clone();
+    let hub = world.gateway.hub.clone();
     assert_eq!(hub.session_counts(), [0, 1, 0]);
     let hasty = reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(4))
@@ -177,7 +177,7 @@ async fn silent_polling_client_is_pinged_then_dropped() {
     poller.until("2").await;
     poller.post("3").await;
     poller.until("2").await;
-    let hub = world.gateway.context.hub().clone();
+    let hub = world.gateway.hub.clone();
     eventually("the session ends", || hub.session_counts() == [0, 0, 0]).await;
     poller.removed().await;
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::reply::reply;
 use crate::{
     auth::MAX_TOKEN_BYTES,
-    request::auth_refusal,
+    requests::Requests,
     session::{Session, random_id},
 };
 use chaincast_protocol::{
@@ -35,6 +35,7 @@ const MAX_REJECTED_JOINS: u8 = 16;
 /// The receiving side of one connection. Packets must be passed one at a time.
 pub struct Client {
     session: Arc<Session>,
+    requests: Requests,
     /// JWT from the HTTP handshake, for clients that send none when they join.
     token: Option<Box<str>>,
     /// Whether the client is in the namespace.
@@ -83,9 +84,10 @@ impl JoinOptions {
 
 impl Client {
     /// A client that has not joined yet.
-    pub fn new(session: Arc<Session>, token: Option<&str>) -> Self {
+    pub fn new(session: Arc<Session>, requests: Requests, token: Option<&str>) -> Self {
         Self {
             session,
+            requests,
             token: token
                 .filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_BYTES)
                 .map(Into::into),
@@ -171,7 +173,7 @@ impl Client {
             // A bare channel name instead of an object.
             .map(|name| format!(r#"{{"channel":{name}}}"#));
         let request = Request::parse(&event, channel.as_deref().or(data));
-        self.session.request(request, reply(ack)).await;
+        self.handle(request, ack).await;
     }
 
     /// Counts an attachment; the last one completes its packet, which is then rejected.
@@ -188,8 +190,13 @@ impl Client {
         }) = self.partial.take()
         {
             let refusal = Refusal::bad_request("events with binary data are not supported");
-            self.session.request(Err(refusal), reply(ack)).await;
+            self.handle(Err(refusal), ack).await;
         }
+    }
+
+    async fn handle(&self, request: Result<Request, Refusal>, ack: Option<u64>) {
+        let (session, reply) = (&self.session, reply(ack));
+        self.requests.handle(session, request, reply).await;
     }
 
     async fn connect(&mut self, namespace: &str, payload: Option<&str>) {
@@ -201,7 +208,7 @@ impl Client {
         }
         // The first join belongs to the handshake; each further one counts as a request.
         let again = self.has_joined.load(Ordering::Relaxed);
-        if again && let Err(refusal) = self.session.admit() {
+        if again && let Err(refusal) = self.requests.admit(&self.session) {
             return self.reject_join(namespace, Some(&refusal));
         }
         let options = match JoinOptions::parse(payload) {
@@ -212,13 +219,9 @@ impl Client {
             }
         };
         let token = options.token.as_deref().or(self.token.as_deref());
-        let authenticator = self.session.hub().authenticator();
-        match authenticator.identify(token).await {
-            Ok(identity) => self.session.identify(identity),
-            Err(error) => {
-                let refusal = auth_refusal(&error);
-                return self.reject_join(namespace, Some(&refusal));
-            }
+        if let Err(error) = self.requests.identify(&self.session, token).await {
+            let refusal = Refusal::from(&error);
+            return self.reject_join(namespace, Some(&refusal));
         }
         self.in_namespace = true;
         self.has_joined.store(true, Ordering::Relaxed);
@@ -231,17 +234,16 @@ impl Client {
             tracing::debug!(session = self.session.id(), client_id = %id, "client rejoined the namespace");
         }
         self.send(&packet::connected(NAMESPACE, &id));
-        self.session.queue_connected_as(&id);
+        self.requests.greet_as(&self.session, &id);
         if options.auto_subscribe {
-            self.session.join(&AUTO_CHANNEL).await;
+            self.requests.join(&self.session, &AUTO_CHANNEL).await;
         }
     }
 
     /// Leaves the namespace; the connection stays open and the client may rejoin.
     fn leave(&mut self) {
         if std::mem::take(&mut self.in_namespace) {
-            self.session.hub().unsubscribe_all(&self.session);
-            self.session.identify(None);
+            self.requests.leave(&self.session);
         }
     }
 
@@ -252,8 +254,8 @@ impl Client {
             None => ConnectError::unknown_namespace(),
         };
         self.send(&packet::connect_error(namespace, &error));
-        self.session
-            .record_join_refusal(refusal.map(|refusal| refusal.code));
+        let code = refusal.map(|refusal| refusal.code);
+        self.requests.record_join_refusal(&self.session, code);
         self.rejected_joins += 1;
         if self.rejected_joins >= MAX_REJECTED_JOINS {
             self.session.end(CloseReason::Abuse);

@@ -7,11 +7,11 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{
-    connection_limit,
-    handshake_metrics::{OriginRefused, ServerFull},
+use super::super::{
     problem::retry_after,
+    refusals::{OriginRefused, ServerFull},
 };
+use crate::admission::LimitReached;
 use chaincast_http::client::RefusedOrigin;
 
 /// Why an HTTP request is rejected.
@@ -27,7 +27,7 @@ pub enum EngineError {
     /// The body is longer than the announced `maxPayload`.
     TooLarge,
     /// This address, or the server, has too many connections.
-    TooMany(connection_limit::LimitReached),
+    TooMany(LimitReached),
     /// The server is shutting down; retry after this many ms.
     Closing(u64),
 }
@@ -73,10 +73,7 @@ impl IntoResponse for EngineError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, retry_after(after));
         }
-        if matches!(
-            self,
-            Self::TooMany(connection_limit::LimitReached::Total(_))
-        ) {
+        if matches!(self, Self::TooMany(LimitReached::Total(_))) {
             response.extensions_mut().insert(ServerFull);
         }
         if let Self::Forbidden(refused) = self {

@@ -10,9 +10,10 @@ mod poll_response;
 mod polling;
 mod polling_sessions;
 mod reply;
+mod state;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -22,37 +23,19 @@ use axum::{
     routing::any,
 };
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
-use self::{
-    client::Client, engine_error::EngineError, pending_joins::PendingJoins,
-    polling::PollingSession, polling_sessions::PollingSessions,
-};
-use super::{cors, handshake::Upgrade};
-use crate::{
-    auth::bearer_token,
+use self::{engine_error::EngineError, polling::PollingSession, state::SocketIo};
+use super::{
     context::Context,
-    session::{Session, random_id},
+    cors,
+    handshake::{Compression, Upgrade},
 };
 use chaincast_base::shutdown::Takeover;
-use chaincast_protocol::{encode::Wire, socketio::engine::Open};
 
-/// Interval between sweeps for ended connections and overdue joins.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// The supported version of the Engine.IO protocol.
 const VERSION: &str = "4";
 /// The supported methods.
 const METHODS: &str = "GET, POST, OPTIONS";
-
-/// The state shared by all Socket.IO connections. Cheap to clone.
-#[derive(Clone)]
-pub struct SocketIo(Arc<Inner>);
-
-struct Inner {
-    context: Context,
-    sessions: PollingSessions,
-    pending_joins: PendingJoins,
-}
 
 /// The query parameters of every request.
 #[derive(Debug, Default, Deserialize)]
@@ -72,11 +55,7 @@ enum Transport {
 
 /// The routes. Spawns a task that removes ended connections and closes those that do not join in time.
 pub fn router(context: Context) -> Router {
-    let io = SocketIo(Arc::new(Inner {
-        context,
-        sessions: PollingSessions::default(),
-        pending_joins: PendingJoins::default(),
-    }));
+    let io = SocketIo::new(context);
     let (swept, stop) = (io.clone(), io.context().tasks().token());
     io.context()
         .tasks()
@@ -85,66 +64,6 @@ pub fn router(context: Context) -> Router {
         .route("/socket.io", any(handle))
         .route("/socket.io/", any(handle))
         .with_state(io)
-}
-
-impl SocketIo {
-    fn context(&self) -> &Context {
-        &self.0.context
-    }
-
-    /// Timeout for joining a namespace, and for finishing an upgrade.
-    fn handshake_timeout(&self) -> Duration {
-        Duration::from_millis(self.context().config().limits.handshake_timeout_ms)
-    }
-
-    fn sessions(&self) -> &PollingSessions {
-        &self.0.sessions
-    }
-
-    /// Sweeps all connections every [`SWEEP_INTERVAL`], until stopped and none is left.
-    async fn sweep(&self, stop: CancellationToken) {
-        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let now = sweep.tick().await;
-            self.0.pending_joins.sweep(now);
-            self.sessions().sweep(now);
-            if stop.is_cancelled() && self.sessions().is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Opens a session for a handshake; returns the `sid`, the client and the `open` packet.
-    fn open(
-        &self,
-        peer: SocketAddr,
-        request: &Request,
-        token: Option<&str>,
-        upgrades: &[&str],
-    ) -> Result<(Box<str>, Client, String), EngineError> {
-        let context = self.context();
-        let hold = context
-            .admit(peer, request.headers())
-            .map_err(EngineError::TooMany)?;
-        let session: Arc<Session> = context
-            .hub()
-            .open(Wire::SocketIo, None, Some(hold))
-            .ok_or_else(|| EngineError::Closing(context.hub().retry_after_ms()))?;
-        let token = bearer_token(request.headers()).or(token);
-        let client = Client::new(session, token);
-        self.0.pending_joins.add(&client, self.handshake_timeout());
-        let (sid, config) = (random_id(), context.config());
-        let open = Open {
-            sid: &sid,
-            upgrades,
-            ping_interval: config.ping_interval_ms,
-            ping_timeout: config.ping_timeout_ms,
-            max_payload: config.limits.message_bytes,
-        };
-        let text = open.text();
-        Ok((sid, client, text))
-    }
 }
 
 async fn handle(
@@ -222,8 +141,8 @@ fn handshake(
             Ok(polling::text(open))
         }
         Transport::Websocket => {
-            let upgrade =
-                Upgrade::check(&mut request, &[], false).map_err(|_| EngineError::BadRequest)?;
+            let upgrade = Upgrade::check(&mut request, &[], Compression::None)
+                .map_err(|_| EngineError::BadRequest)?;
             let (_, client, open) = io.open(peer, &request, token, &[])?;
             let socket = io.context().socket();
             let (response, pending) = upgrade.accept();
@@ -240,7 +159,8 @@ fn upgrade(
     polling: Arc<PollingSession>,
     mut request: Request,
 ) -> Result<Response, EngineError> {
-    let upgrade = Upgrade::check(&mut request, &[], false).map_err(|_| EngineError::BadRequest)?;
+    let upgrade = Upgrade::check(&mut request, &[], Compression::None)
+        .map_err(|_| EngineError::BadRequest)?;
     if !polling.begin_upgrade() {
         return Err(EngineError::BadRequest);
     }

@@ -25,7 +25,7 @@ use super::{
     poll_response::{ActiveResponse, PollResponse},
 };
 use crate::session::{PollOutcome, Session};
-use chaincast_base::shutdown::Takeover;
+use chaincast_base::shutdown::{Takeover, Tasks};
 use chaincast_protocol::{CloseReason, socketio::engine};
 
 /// Most bytes of one response to a `GET`, unless a single packet is longer.
@@ -109,8 +109,8 @@ impl PollingSession {
     }
 
     /// Closes the connection of the active response.
-    pub fn abort_response(&self) {
-        self.active_response.abort(self.session.hub().tasks());
+    pub fn abort_response(&self, tasks: &Tasks) {
+        self.active_response.abort(tasks);
     }
 
     /// Handles the packets of a `POST`; its body has at most `most` bytes.
@@ -143,8 +143,7 @@ impl PollingSession {
                 };
             }
         };
-        let transport = self.session.wire().transport();
-        self.session.hub().metrics().read(transport, body.len());
+        self.session.count_received(body.len());
         let packets = match engine::parse_payload(&body, MAX_BODY_PACKETS) {
             Ok(packets) => packets,
             Err(error) => {

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::polling::PollingSession;
+use chaincast_base::shutdown::Tasks;
 use chaincast_protocol::CloseReason;
 
 /// Time for the client of an ended session to fetch the close packet, and to read the active response.
@@ -46,7 +47,7 @@ impl PollingSessions {
 
     /// Removes ended sessions whose close packet was fetched or has timed out. Aborts a response that is still active then;
     /// the response of a slow session is aborted immediately.
-    pub fn sweep(&self, now: Instant) {
+    pub fn sweep(&self, now: Instant, tasks: &Tasks) {
         let mut removed = Vec::new();
         self.sessions.lock().retain(|_, entry| {
             let session = entry.polling.session();
@@ -54,7 +55,7 @@ impl PollingSessions {
                 return true;
             };
             if *reason == CloseReason::Slow {
-                entry.polling.abort_response();
+                entry.polling.abort_response(tasks);
             }
             let since = *entry.ended.get_or_insert(now);
             let is_pending = session.has_backlog() || entry.polling.has_active_response();
@@ -66,7 +67,7 @@ impl PollingSessions {
         });
         // After the lock is released.
         for polling in removed {
-            polling.abort_response();
+            polling.abort_response(tasks);
         }
     }
 }

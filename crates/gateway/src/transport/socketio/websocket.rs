@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use super::{SocketIo, client::Client, polling::PollingSession};
+use super::{client::Client, polling::PollingSession, state::SocketIo};
 use crate::{
-    connection_limit::SocketGuard,
+    admission::SocketGuard,
     session::Session,
     transport::{
         connection::{Connection, ConnectionError},

@@ -11,13 +11,13 @@ use axum::{
 };
 
 use self::query::Parameters;
-use crate::{
-    auth::Identity,
+use super::{
     context::Context,
+    cors,
     problem::Problem,
-    session::Session,
-    transport::{cors, streaming_response},
+    streaming_response::{self, Framing},
 };
+use crate::{auth::Identity, session::Session};
 use chaincast_base::shutdown::Takeover;
 use chaincast_protocol::{
     CloseReason,
@@ -87,16 +87,19 @@ async fn serve(
         .get::<Takeover>()
         .cloned()
         .ok_or_else(|| Problem::malformed("this connection cannot carry a stream"))?;
-    // HTTP/1.0 clients read until the connection ends.
-    let chunked = request.version >= Version::HTTP_11;
-    let session = open_session(context, peer, &parameters, headers, chunked).await?;
+    let framing = match request.version >= Version::HTTP_11 {
+        true => Framing::Chunked,
+        false => Framing::UntilClose,
+    };
+    let session = open_session(context, peer, &parameters, headers, framing).await?;
     let mut answer: HeaderMap = HEADERS.into_iter().collect();
     answer.extend(cors.clone());
     let socket = context.socket();
     let served = streaming_response::serve(
         session,
         takeover,
-        streaming_response::head(&answer, chunked),
+        streaming_response::head(&answer, framing),
+        context.config().send_buffer_bytes,
     );
     context.tasks().spawn(async move {
         served.await;
@@ -112,24 +115,24 @@ async fn open_session(
     peer: SocketAddr,
     parameters: &Parameters,
     headers: &HeaderMap,
-    chunked: bool,
+    framing: Framing,
 ) -> Result<Arc<Session>, Problem> {
     let (identity, subscribe) = check(context, parameters, headers).await?;
     let hold = context.admit(peer, headers)?;
     let session = context
-        .hub()
-        .open(Wire::Sse, identity, Some(hold))
-        .ok_or_else(|| Problem::closing(context.hub().retry_after_ms()))?;
+        .open(Wire::Sse, identity, hold)
+        .map_err(Problem::closing)?;
     let unserved = UnservedGuard(Some(session.clone()));
-    if chunked {
+    if framing == Framing::Chunked {
         session.send_chunks();
     }
     session.queue(Packet::raw(format!("retry: {RETRY_MS}\n\n")));
-    session.queue_connected();
+    let requests = context.requests();
+    requests.greet(&session);
     let reply =
         Box::new(|answer: &Answer| vec![encode::event(Wire::Sse, answer.event(), &answer.data())]);
-    session
-        .request(Ok(Request::Subscribe(subscribe)), reply)
+    requests
+        .handle(&session, Ok(Request::Subscribe(subscribe)), reply)
         .await;
     unserved.disarm();
     Ok(session)
@@ -149,7 +152,7 @@ async fn check(
     let subscribe = parameters
         .subscription(headers, most)
         .and_then(|subscribe| {
-            context.hub().check(&subscribe, identity.as_ref())?;
+            context.requests().check(&subscribe, identity.as_ref())?;
             Ok(subscribe)
         })
         .map_err(|refusal| Problem::from(&refusal))?;

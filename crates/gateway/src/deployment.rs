@@ -1,0 +1,99 @@
+//! The channels that this deployment serves, and the resolution of their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chaincast_protocol::{ChainId, Channel, ErrorCode, Refusal, Token, channel::Requirement};
+use rustc_hash::FxHashSet;
+
+/// The chains, tokens and contracts that this deployment serves channels for.
+#[derive(Debug, Clone)]
+pub struct KnownChannels {
+    pub first_chain: ChainId,
+    pub chain_ids: Vec<ChainId>,
+    pub tokens: Vec<Token>,
+    /// Whether any chain is indexed with whole blocks, including transactions.
+    pub transactions: bool,
+    /// Contracts with their events, in lower case.
+    pub contracts: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Deployment {
+    first_chain: ChainId,
+    chain_ids: FxHashSet<ChainId>,
+    tokens: FxHashSet<Token>,
+    transactions: bool,
+    contracts: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Deployment {
+    pub fn new(known: KnownChannels) -> Self {
+        Self {
+            first_chain: known.first_chain,
+            chain_ids: known.chain_ids.into_iter().collect(),
+            tokens: known.tokens.into_iter().collect(),
+            transactions: known.transactions,
+            contracts: known.contracts,
+        }
+    }
+
+    /// The channel of this deployment with the given name.
+    pub fn resolve(&self, name: &str) -> Result<Channel, Refusal> {
+        let unknown = |message: String| Refusal::new(ErrorCode::UnknownChannel, message);
+        let channel: Channel = match name.parse() {
+            Ok(channel) => channel,
+            Err(error) => return Err(unknown(format!("{error}"))),
+        };
+        let channel = channel.canonical(self.first_chain);
+        match self.missing(channel.requirement()) {
+            Some(message) => Err(unknown(message)),
+            None => Ok(channel),
+        }
+    }
+
+    /// What this deployment lacks of what a channel requires, for a client.
+    fn missing(&self, requirement: Requirement<'_>) -> Option<String> {
+        match requirement {
+            Requirement::Nothing => None,
+            Requirement::Chain(None) => (!self.chain_ids.contains(&self.first_chain))
+                .then(|| "no chain is indexed here".to_owned()),
+            Requirement::Chain(Some(id)) => (!self.chain_ids.contains(&id)).then(|| {
+                format!("chain {id} is not indexed here; /api/v1/status lists the chains")
+            }),
+            Requirement::Transactions => (!self.transactions).then(|| {
+                "this server indexes no transactions, so tx: channels are unavailable; address:ADDRESS reports transfers; \
+                 an operator enables transactions with chains.index = \"blocks\""
+                    .to_owned()
+            }),
+            Requirement::Token(token) => (!self.tokens.contains(token)).then(|| {
+                format!("{token} is not tracked here; /api/v1/tokens lists the tokens")
+            }),
+            Requirement::Contract(name, event) => match (self.contracts.get(name), event) {
+                (None, _) => Some(format!(
+                    "this server has no contract {name}; configured: {}",
+                    join_names(self.contracts.keys())
+                )),
+                (Some(events), Some(event)) if !events.contains(event) => Some(format!(
+                    "contract {name} has no event {event}; configured: {}",
+                    join_names(events)
+                )),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The first names, for an error message.
+fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    const MOST: usize = 20;
+    let mut names = names.into_iter();
+    let mut shown: Vec<&str> = names.by_ref().take(MOST).map(String::as_str).collect();
+    if names.next().is_some() {
+        shown.push("…");
+    }
+    match shown.as_slice() {
+        [] => "none".to_owned(),
+        shown => shown.join(", "),
+    }
+}

@@ -1,0 +1,309 @@
+//! The gateway as the rest of the process sees it: assembles the parts, routes, and closes.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{Router, middleware, routing::get};
+use chaincast_base::shutdown::Tasks;
+use chaincast_bus::{CommitStream, UpdateLog};
+use chaincast_http::client::{OriginError, OriginPolicy};
+use chaincast_protocol::Channel;
+use utoipa::OpenApi;
+
+use crate::{
+    admission::ConnectionLimit,
+    auth::{AuthError, Authenticator},
+    channel_log::ChannelLog,
+    config::GatewayConfig,
+    deployment::{Deployment, KnownChannels},
+    hub::{FlushIo, FlushMethod, Flushers, Hub, HubLimits},
+    observe::SessionLog,
+    requests::{Answers, Joiner, Replays, Requests, Watches},
+    session::Shared,
+    stats::{self, StatsSource},
+    transport::{
+        context::{Context, ContextParts},
+        refusals::{self, Refusals},
+        socketio, sse, websocket,
+    },
+    upkeep::{BacklogMonitor, Eviction, Heartbeat, Sweep, run_timers},
+};
+
+#[cfg(test)]
+use crate::session::BacklogTotal;
+
+/// Delay before the commit stream is read again after the store failed.
+const COMMIT_STREAM_RETRY: Duration = Duration::from_secs(1);
+
+/// The realtime part of the service. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) hub: Hub,
+    pub(crate) context: Context,
+    authenticator: Arc<Authenticator>,
+    connections: ConnectionLimit,
+    refusals: Refusals,
+    stats: StatsSource,
+    #[cfg(test)]
+    pub(crate) parts: TestParts,
+}
+
+/// What only the tests look at.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct TestParts {
+    pub watches: Watches,
+    pub backlog: Arc<BacklogMonitor>,
+    pub backlog_total: Arc<BacklogTotal>,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error("gateway.allowed_origins: {0}")]
+    Origin(#[from] OriginError),
+    #[error("io_uring cannot be used: {0}; set gateway.io_uring = false")]
+    IoUring(std::io::Error),
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(stats::show), components(schemas(stats::Stats)))]
+struct Api;
+
+impl Gateway {
+    /// Checks the configuration and starts to deliver the updates of `commits` to sessions.
+    pub async fn start(
+        config: GatewayConfig,
+        channels: KnownChannels,
+        commits: CommitStream,
+        update_log: UpdateLog,
+        tasks: &Tasks,
+    ) -> Result<Self, GatewayError> {
+        let authenticator = Authenticator::new(&config.auth)?;
+        // Public channels need no keys, and an issuer that is down now may be up when the first JWT arrives.
+        let load_error = authenticator.load().await.err();
+        let log: Arc<dyn ChannelLog> = Arc::new(update_log);
+        let gateway = Self::assemble(config, channels, log.clone(), authenticator, tasks)?;
+        if let Some(error) = load_error {
+            tracing::warn!(%error, "cannot fetch the key set; JWTs are rejected until a retry succeeds");
+            let (authenticator, stop) = (gateway.authenticator(), tasks.token());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = authenticator.retry_load() => {}
+                }
+            });
+        }
+        let hub = gateway.hub.clone();
+        // The heartbeat lists the newest block. Not critical: the next subscription tries again.
+        if let Err(error) = hub.warm(&*log, &Channel::NewBlock(None)).await {
+            tracing::warn!(%error, "cannot read the newest block yet");
+        }
+        spawn(tasks, "gateway commit stream", async move {
+            publish_commits(&hub, commits).await;
+        });
+        Ok(gateway)
+    }
+
+    /// Everything except the task that reads the commit stream.
+    pub(crate) fn assemble(
+        config: GatewayConfig,
+        channels: KnownChannels,
+        log: Arc<dyn ChannelLog>,
+        authenticator: Authenticator,
+        tasks: &Tasks,
+    ) -> Result<Self, GatewayError> {
+        let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
+        let limits = &config.limits;
+        let connections = ConnectionLimit::new(limits.connections_per_address, limits.connections);
+        let session_log = Arc::new(SessionLog::new(limits.log_lines));
+        let shared = Arc::new(Shared::new(&config));
+        let metrics = shared.metrics.clone();
+        let linger = Duration::from_millis(config.linger_ms);
+        let flushers = Arc::new(Flushers::new(config.flushers, linger, metrics.clone()));
+        let hub_limits = HubLimits::new(&config);
+        let hub = Hub::new(
+            hub_limits,
+            shared.clone(),
+            flushers.clone(),
+            session_log.clone(),
+        );
+        let watches = Watches::new(hub.clone(), log.clone(), metrics.clone(), &config);
+        let backlog = Arc::new(BacklogMonitor::new(hub.clone(), metrics.clone()));
+        let eviction = Eviction {
+            hub: hub.clone(),
+            total: shared.backlog_total.clone(),
+            metrics: metrics.clone(),
+            session_log: session_log.clone(),
+        };
+        let heartbeat = Heartbeat::new(hub.clone(), log.clone(), metrics.clone());
+        let sweep = Sweep::new(hub.clone(), hub_limits.ping());
+
+        run_flushers(flushers, &config, tasks)?;
+        let watching = watches.clone();
+        spawn(tasks, "gateway watches", async move {
+            watching.run().await;
+        });
+        spawn(tasks, "gateway eviction", async move {
+            eviction.run().await;
+        });
+        let (timed, measured, reported) = (hub.clone(), backlog.clone(), session_log.clone());
+        spawn(tasks, "gateway timers", async move {
+            run_timers(&timed, &measured, &reported).await;
+        });
+        spawn(tasks, "gateway sweep", async move {
+            sweep.run().await;
+        });
+        spawn(tasks, "gateway heartbeat", async move {
+            heartbeat.run().await;
+        });
+
+        #[cfg(test)]
+        let parts = TestParts {
+            watches: watches.clone(),
+            backlog: backlog.clone(),
+            backlog_total: shared.backlog_total.clone(),
+        };
+        let config = Arc::new(config);
+        let authenticator = Arc::new(authenticator);
+        let joiner = Joiner {
+            config: config.clone(),
+            deployment: Arc::new(Deployment::new(channels)),
+            hub: hub.clone(),
+            replays: Replays::new(hub.clone(), log.clone(), tasks.clone(), &config),
+            log,
+            metrics: metrics.clone(),
+            answers: Answers::new(metrics.clone(), session_log.clone()),
+            watches,
+        };
+        let stats = StatsSource {
+            hub: hub.clone(),
+            backlog,
+            clock: shared.clock,
+            authenticator: authenticator.clone(),
+            is_public: config.public_stats,
+        };
+        let refusals = Refusals {
+            config: config.clone(),
+            connections: connections.clone(),
+            metrics,
+            session_log,
+        };
+        let context = Context::new(ContextParts {
+            config,
+            hub: hub.clone(),
+            requests: Requests::new(authenticator.clone(), joiner),
+            authenticator: authenticator.clone(),
+            origins,
+            connections: connections.clone(),
+            tasks: tasks.clone(),
+        });
+        Ok(Self {
+            hub,
+            context,
+            authenticator,
+            connections,
+            refusals,
+            stats,
+            #[cfg(test)]
+            parts,
+        })
+    }
+
+    /// `/realtime`, `/realtime/sse` and `/socket.io`, each also with a trailing slash, and `/api/v1/stats`.
+    pub fn router(&self) -> Router {
+        let recorded = middleware::from_fn_with_state(self.refusals.clone(), refusals::record);
+        let realtime = get(websocket::open).options(websocket::open);
+        let stream = get(sse::open).options(sse::open);
+        Router::new()
+            .route("/realtime", realtime.clone())
+            .route("/realtime/", realtime)
+            .route("/realtime/sse", stream.clone())
+            .route("/realtime/sse/", stream)
+            .with_state(self.context.clone())
+            .merge(socketio::router(self.context.clone()))
+            .layer(recorded)
+            .route(
+                "/api/v1/stats",
+                get(stats::show).with_state(self.stats.clone()),
+            )
+    }
+
+    /// Sockets taken over from the HTTP server: those of sessions and of clients that are being refused.
+    pub fn sockets(&self) -> usize {
+        self.connections.sockets()
+    }
+
+    /// The authenticator of this gateway, with its mode and keys.
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        self.authenticator.clone()
+    }
+
+    /// The OpenAPI description of the gateway's REST endpoints.
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        Api::openapi()
+    }
+
+    /// Refuses new sessions, sends what is queued, and closes every session with 1001 and `retryAfterMs`, within
+    /// `deadline`.
+    pub async fn close(&self, deadline: Duration) {
+        if !self.hub.close(deadline).await {
+            tracing::warn!("some sessions did not close in time");
+        }
+    }
+}
+
+/// Starts a task for each flusher.
+fn run_flushers(
+    flushers: Arc<Flushers>,
+    config: &GatewayConfig,
+    tasks: &Tasks,
+) -> Result<(), GatewayError> {
+    let method = match config.io_uring {
+        true => FlushMethod::IoUring,
+        false => FlushMethod::Send,
+    };
+    for shard in 0..flushers.count() {
+        let flush_io = FlushIo::new(method).map_err(GatewayError::IoUring)?;
+        let flushers = flushers.clone();
+        spawn(tasks, "gateway flusher", async move {
+            flushers.run(shard, flush_io).await;
+        });
+    }
+    Ok(())
+}
+
+/// Spawns a task that runs until shutdown.
+fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = tasks.token();
+    tasks.spawn_critical(name, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
+/// Publishes the commits of the stream. After a failed read it tries again every [`COMMIT_STREAM_RETRY`].
+async fn publish_commits(hub: &Hub, mut commits: CommitStream) {
+    let mut failing = false;
+    loop {
+        match commits.next().await {
+            Ok(commit) => {
+                if failing && !commits.has_failed() {
+                    failing = false;
+                    tracing::info!("reading updates again");
+                }
+                hub.publish(&commit, commit.at);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "cannot read updates; retrying");
+                }
+                tokio::time::sleep(COMMIT_STREAM_RETRY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The outcome of one fan-out: the sessions to flush or to end.
+
+use std::sync::Arc;
+
+use chaincast_protocol::encode::Packet;
+
+use crate::session::{Delivery, PushOutcome, Session};
+
+/// See the module's description.
+pub struct Fanout {
+    /// Sessions that became dirty, by flusher.
+    pub dirty: Vec<Vec<Arc<Session>>>,
+    /// One bit per flusher: packets were queued for a session that was dirty already.
+    pub already_dirty: u64,
+    /// Sessions whose outbox overflowed; they must end.
+    pub slow: Vec<Arc<Session>>,
+    pub conflated: u64,
+}
+
+impl Fanout {
+    pub fn new(flushers: usize) -> Self {
+        Self {
+            dirty: vec![Vec::new(); flushers],
+            already_dirty: 0,
+            slow: Vec::new(),
+            conflated: 0,
+        }
+    }
+
+    /// Queues an update for one subscriber.
+    pub fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
+        let (outcome, became_dirty) = session.offer(packet, delivery);
+        let shard = session.shard();
+        match outcome {
+            PushOutcome::Queued => self.already_dirty |= u64::from(!became_dirty) << shard,
+            PushOutcome::Conflated => self.conflated += 1,
+            PushOutcome::Overflow => self.slow.push(session.clone()),
+        }
+        if became_dirty {
+            self.dirty[shard].push(session.clone());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The locks that are held together, and the order in which a thread takes them. The types carry the order:
+//!
+//! | order | lock | type | who locks it |
+//! |---|---|---|---|
+//! | 1 | the channels of the hub | [`OuterLock`] | anyone who holds none of the others |
+//! | 2 | the subscriptions of one session | [`InnerLock`] | only who shows [`Held`], the proof that the channels are locked |
+//! | 3 | the outbox of one session | [`LeafLock`] | each verb of the outbox for itself; for several steps only who shows [`Held`], or without waiting |
+//!
+//! A thread that waits for an outbox therefore holds at most locks that come before it. Who holds several outboxes at once
+//! (io_uring) got them without waiting, and ends sessions only after it has released them, because that locks the channels.
+//!
+//! Every other lock of the gateway (the registry of sessions, the sessions that a flusher must write, the identity and
+//! rates of a session, the counts of watches and connections) is held for one verb of its owner, which waits for no other
+//! lock meanwhile. No lock is held across an await.
+
+use std::{
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// The lock that is taken first.
+#[derive(Debug, Default)]
+pub struct OuterLock<T>(Mutex<T>);
+
+/// The value of a locked [`OuterLock`].
+pub struct OuterGuard<'a, T>(MutexGuard<'a, T>);
+
+/// Proof that an [`OuterLock`] is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a>(PhantomData<&'a ()>);
+
+/// A lock that is taken only while an [`OuterLock`] is held.
+#[derive(Debug, Default)]
+pub struct InnerLock<T>(Mutex<T>);
+
+/// The lock that is taken last.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct LeafLock<T>(Mutex<T>);
+
+impl<T> OuterLock<T> {
+    pub fn lock(&self) -> OuterGuard<'_, T> {
+        OuterGuard(self.0.lock())
+    }
+}
+
+impl<T> OuterGuard<'_, T> {
+    /// The value, and the proof that it is locked.
+    pub fn split(&mut self) -> (&mut T, Held<'_>) {
+        (&mut self.0, Held(PhantomData))
+    }
+
+    /// Lets a waiting thread go first, if there is one.
+    pub fn bump(&mut self) {
+        MutexGuard::bump(&mut self.0);
+    }
+}
+
+impl<T> Deref for OuterGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for OuterGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> InnerLock<T> {
+    pub fn lock<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
+        self.0.lock()
+    }
+}
+
+impl<T> LeafLock<T> {
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// For one verb, which takes no other lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+
+    /// For several steps.
+    pub fn lock_within<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
+        self.0.lock()
+    }
+
+    /// Without waiting.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
+}

@@ -1,0 +1,154 @@
+//! Handles the requests of sessions for every transport: limits first, then the work, then the answer.
+
+mod answers;
+mod greeting;
+mod history;
+mod join;
+mod joiner;
+mod list;
+mod options;
+mod replay;
+mod unsubscribe;
+mod user;
+mod watches;
+
+pub use answers::{Answers, Reply};
+pub use joiner::Joiner;
+pub use replay::Replays;
+pub use watches::Watches;
+
+use std::sync::Arc;
+
+use chaincast_protocol::{
+    Channel, ErrorCode, Refusal, encode, now_ms,
+    request::{Answer, Request, Subscribe},
+};
+
+use crate::{
+    auth::{AuthError, Authenticator, Identity},
+    session::Session,
+};
+
+/// See the module's description. Cheap to clone.
+#[derive(Clone)]
+pub struct Requests(Arc<Inner>);
+
+struct Inner {
+    authenticator: Arc<Authenticator>,
+    joiner: Joiner,
+}
+
+impl Requests {
+    pub fn new(authenticator: Arc<Authenticator>, joiner: Joiner) -> Self {
+        Self(Arc::new(Inner {
+            authenticator,
+            joiner,
+        }))
+    }
+
+    /// Queues `connected`, the first event of every session.
+    pub fn greet(&self, session: &Arc<Session>) {
+        self.greet_as(session, session.id());
+    }
+
+    /// As [`Self::greet`], with another public id, for a client that rejoins within one connection.
+    pub fn greet_as(&self, session: &Arc<Session>, id: &str) {
+        let Joiner { log, config, .. } = &self.0.joiner;
+        session.queue(greeting::connected(session, id, log.epoch(), config));
+    }
+
+    /// Counts one request (or a parse error), and queues its answer and the snapshot or replay that follows.
+    ///
+    /// Call it for one request at a time per session. The returned future may wait for the store.
+    pub async fn handle(
+        &self,
+        session: &Arc<Session>,
+        request: Result<Request, Refusal>,
+        reply: Reply,
+    ) {
+        let Inner {
+            authenticator,
+            joiner,
+        } = &*self.0;
+        let Joiner {
+            config,
+            deployment,
+            hub,
+            log,
+            metrics,
+            answers,
+            ..
+        } = joiner;
+        metrics.received(&request);
+        let _busy = session.begin_request();
+        let answer = match answers.admit(session).and(request) {
+            Err(refusal) => Answer::Refused(refusal),
+            Ok(Request::Subscribe(subscribe)) => {
+                return joiner.subscribe(session, subscribe, reply).await;
+            }
+            Ok(Request::Unsubscribe(names)) => {
+                match options::check_count(names.as_slice().len(), &config.limits) {
+                    Ok(()) => unsubscribe::unsubscribe(deployment, hub, metrics, session, &names),
+                    Err(refusal) => Answer::Refused(refusal),
+                }
+            }
+            Ok(Request::Ping) => Answer::Pong {
+                timestamp: now_ms(),
+            },
+            Ok(Request::Auth { token }) => {
+                user::authenticate(authenticator, hub, metrics, session, &token).await
+            }
+            Ok(Request::Subscriptions) => list::list(hub, session),
+            Ok(Request::Acknowledge(ids)) => {
+                let most = config.limits.acknowledged_ids;
+                user::acknowledge(&**log, session, &ids, most).await
+            }
+        };
+        answers.send(session, &answer, reply);
+    }
+
+    /// Counts a request that a transport handles itself. Refuses it beyond the rate limit.
+    pub fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
+        self.0.joiner.answers.admit(session)
+    }
+
+    /// Checks every channel and option of a subscription; returns the first error.
+    pub fn check(&self, subscribe: &Subscribe, identity: Option<&Identity>) -> Result<(), Refusal> {
+        let Joiner {
+            config, deployment, ..
+        } = &self.0.joiner;
+        options::check(subscribe, identity, deployment, &config.limits)
+    }
+
+    /// Subscribes without a request and without an answer, for transports that join a channel by themselves. Queues an
+    /// `error` event when the channel cannot be joined.
+    pub async fn join(&self, session: &Arc<Session>, channel: &Channel) {
+        let (wire, name) = (session.wire(), channel.to_string());
+        let subscribe = Subscribe::to(name.as_str());
+        let reply = move |answer: &Answer| match answer {
+            Answer::Refused(refusal) => vec![encode::channel_error(wire, &name, refusal)],
+            _ => Vec::new(),
+        };
+        let joiner = &self.0.joiner;
+        joiner.subscribe(session, subscribe, Box::new(reply)).await;
+    }
+
+    /// Sets the client's user, from a JWT that arrives within the connection.
+    pub async fn identify(&self, session: &Session, token: Option<&str>) -> Result<(), AuthError> {
+        let identity = self.0.authenticator.identify(token).await?;
+        self.0.joiner.hub.identify(session, identity);
+        Ok(())
+    }
+
+    /// The client leaves, but its connection stays: its subscriptions end, and its user is forgotten.
+    pub fn leave(&self, session: &Session) {
+        let hub = &self.0.joiner.hub;
+        hub.unsubscribe_all(session);
+        hub.identify(session, None);
+    }
+
+    /// Counts and logs a connected client that was refused, such as in a Socket.IO namespace.
+    pub fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
+        self.0.joiner.answers.record_join_refusal(session, code);
+    }
+}
