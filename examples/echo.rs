@@ -17,7 +17,7 @@ use chaincast_gateway::{
     session::{Opener, Session, SessionOwner, Shared},
     transport::{
         connection::Connection,
-        handshake::{Compression, Upgrade},
+        handshake::Upgrade,
         io_task::{Handler, Message, Work, run_io},
     },
 };
@@ -25,7 +25,7 @@ use chaincast_http::server::{self, ServerConfig};
 use chaincast_protocol::{
     CloseReason,
     encode::{Packet, Wire},
-    frame::{self, MAX_HEADER},
+    frame::{self, Compression, MAX_HEADER, Payload},
 };
 use clap::Parser;
 use flate2::{Compress, FlushCompress};
@@ -115,17 +115,17 @@ struct Echo {
 
 impl Handler for Echo {
     fn message(&mut self, session: &Arc<Session>, message: Message) -> Option<Work> {
-        let (binary, payload) = match message {
-            Message::Text(text) => (false, text.into_bytes()),
-            Message::Binary(bytes) => (true, bytes),
+        let (kind, payload) = match message {
+            Message::Text(text) => (Payload::Text, text.into_bytes()),
+            Message::Binary(bytes) => (Payload::Binary, bytes),
         };
         let packed = self.compressed.then(|| deflate(&payload)).flatten();
-        let (compressed, payload) = match packed {
-            Some(packed) => (true, packed),
-            None => (false, payload),
+        let (compression, payload) = match packed {
+            Some(packed) => (Compression::Deflate, packed),
+            None => (Compression::None, payload),
         };
         let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
-        frame::message_header(binary, compressed, payload.len(), &mut out);
+        frame::message_header(kind, compression, payload.len(), &mut out);
         out.extend_from_slice(&payload);
         session.queue(Packet::raw(out));
         None

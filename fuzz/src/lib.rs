@@ -4,7 +4,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chaincast_protocol::{
-    frame::{Decoder, FrameError, Inbound},
+    frame::{Compression, Decoder, FrameError, Inbound},
     request::{Request, parse_text},
     socketio::{engine, packet},
 };
@@ -22,11 +22,14 @@ pub fn frames(data: &[u8]) {
     let Some((&[flags, a, b, c, d], stream)) = data.split_first_chunk::<5>() else {
         return;
     };
-    let inflates = flags & 1 == 1;
-    let whole = decode(inflates, stream, |left| left);
-    assert_eq!(whole, decode(inflates, stream, |_| 1), "byte by byte");
+    let negotiated = match flags & 1 {
+        1 => Compression::Deflate,
+        _ => Compression::None,
+    };
+    let whole = decode(negotiated, stream, |left| left);
+    assert_eq!(whole, decode(negotiated, stream, |_| 1), "byte by byte");
     let mut state = u32::from_le_bytes([a, b, c, d]) | 1;
-    let cut = decode(inflates, stream, |_| {
+    let cut = decode(negotiated, stream, |_| {
         // A linear congruential generator is random enough for this.
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as usize % 40 + 1
@@ -43,11 +46,11 @@ pub fn frames(data: &[u8]) {
 }
 
 fn decode(
-    inflates: bool,
+    negotiated: Compression,
     mut stream: &[u8],
     mut next: impl FnMut(usize) -> usize,
 ) -> (Vec<Inbound>, Option<FrameError>) {
-    let (mut decoder, mut out) = (Decoder::new(inflates), Vec::new());
+    let (mut decoder, mut out) = (Decoder::new(negotiated), Vec::new());
     while !stream.is_empty() {
         let (piece, rest) = stream.split_at(next(stream.len()).min(stream.len()));
         stream = rest;

@@ -27,9 +27,7 @@ mod subscription;
 pub use client::RateExceeded;
 pub use flush::FlushOutcome;
 pub use id::random_id;
-pub use outbox::{
-    BacklogTotal, Batch, BeginWrite, Delivery, DirectWrite, Drain, PushOutcome, WriteBytes,
-};
+pub use outbox::{BacklogTotal, Batch, BeginWrite, Delivery, DirectWrite, PushOutcome, WriteBytes};
 pub use pace::Pace;
 pub use poll::PollOutcome;
 pub use shared::Shared;
@@ -47,7 +45,7 @@ use std::{
 
 use chaincast_protocol::{
     CloseReason,
-    encode::{self, ChannelName, Packet, Wire},
+    encode::{self, ChannelName, Drain, Packet, Wire},
 };
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -301,10 +299,14 @@ impl Session {
 
     /// Bytes queued, to be called about once a second; `None` while they are being written.
     pub fn measure_backlog(&self) -> Option<usize> {
-        self.outbox.measure(match self.socket.get() {
+        self.outbox.measure(self.drain())
+    }
+
+    fn drain(&self) -> Drain {
+        match self.socket.get() {
             Some(_) => Drain::Socket,
             None => Drain::Poller,
-        })
+        }
     }
 
     /// Queues an update from the hub; the flag is true when the session became dirty.
@@ -372,7 +374,7 @@ impl Session {
         }
         self.owner.ended(self, &reason);
         let close_packets = if reason.notifies_peer() {
-            encode::close_packets(self.wire, &reason, self.socket.get().is_some())
+            encode::close_packets(self.wire, &reason, self.drain())
         } else {
             Vec::new()
         };

@@ -21,14 +21,14 @@ const UPDATES: u64 = 1_500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_flushers_deliver_all_in_order() {
-    all_clients_get_all_updates(3, false).await;
+    all_clients_get_all_updates(3, FlushMethod::Send).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn io_uring_delivers_all_in_order() {
     // Containers often forbid io_uring; then the test only prints the error.
     match FlushIo::new(FlushMethod::IoUring) {
-        Ok(_) => all_clients_get_all_updates(1, true).await,
+        Ok(_) => all_clients_get_all_updates(1, FlushMethod::IoUring).await,
         Err(error) => eprintln!("io_uring is not available: {error}"),
     }
 }
@@ -52,10 +52,10 @@ async fn blocked_socket_is_written_again() {
     assert_eq!(&read, b"more");
 }
 
-async fn all_clients_get_all_updates(flushers: usize, io_uring: bool) {
+async fn all_clients_get_all_updates(flushers: usize, method: FlushMethod) {
     let world = World::with(|config| {
         config.flushers = flushers;
-        config.io_uring = io_uring;
+        config.io_uring = method == FlushMethod::IoUring;
         config.limits.backlog_bytes = 65_536;
         config.send_buffer_bytes = 4_096;
     })

@@ -58,7 +58,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         // The session's outbox must be the limit, not the kernel's buffers.
         socket2::SockRef::from(&stream).set_send_buffer_size(config.send_buffer_bytes)?;
-        let mut reader = FrameReader::new(pending.inflates);
+        let mut reader = FrameReader::new(pending.compression);
         let mut early = parts.read_buf.to_vec();
         reader.push(&mut early, config.limits.message_bytes);
         Ok(Self {

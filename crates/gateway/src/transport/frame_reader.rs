@@ -8,7 +8,7 @@ use std::{
 use crate::config::LimitsConfig;
 use chaincast_protocol::{
     CloseReason,
-    frame::{Decoder, FrameError, Inbound},
+    frame::{Compression, Decoder, FrameError, Inbound},
 };
 
 /// Bytes decoded at a time if messages may be compressed: inflating may enlarge a message by a factor of 1000.
@@ -28,11 +28,11 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// `inflates`: permessage-deflate was negotiated.
-    pub fn new(inflates: bool) -> Self {
+    /// `negotiated`: how the client may compress its messages.
+    pub fn new(negotiated: Compression) -> Self {
         Self {
-            decoder: Decoder::new(inflates),
-            inflates,
+            decoder: Decoder::new(negotiated),
+            inflates: negotiated == Compression::Deflate,
             raw: VecDeque::new(),
             inbound: VecDeque::new(),
             error: None,
@@ -114,7 +114,7 @@ mod tests {
         assert!(packed.len() < 126, "{} bytes", packed.len());
         frame.extend(packed);
         let limits = LimitsConfig::default();
-        let mut reader = FrameReader::new(true);
+        let mut reader = FrameReader::new(Compression::Deflate);
         reader.push(&mut frame.repeat(300), limits.message_bytes);
         for number in 0..300 {
             let next = reader.next(&limits);

@@ -11,15 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::deflate_negotiation::DeflateParams;
 use super::problem::Problem;
-use chaincast_protocol::ErrorCode;
-
-/// Whether messages may be compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    /// By permessage-deflate, if the client offers it.
-    Deflate,
-}
+use chaincast_protocol::{ErrorCode, frame::Compression};
 
 /// A valid request for a WebSocket.
 pub struct Upgrade {
@@ -32,8 +24,8 @@ pub struct Upgrade {
 /// The connection that is available after the 101 response.
 pub struct PendingUpgrade {
     pub(super) on: OnUpgrade,
-    /// The client may compress messages.
-    pub(super) inflates: bool,
+    /// How the client may compress its messages.
+    pub(super) compression: Compression,
 }
 
 /// Why a request for a WebSocket is invalid.
@@ -66,7 +58,7 @@ impl IntoResponse for HandshakeError {
 
 impl Upgrade {
     /// Checks the request. `protocols` are the supported subprotocols; the first of the client's offers among them is
-    /// chosen, if any.
+    /// chosen, if any. `compression` is what the server accepts.
     pub fn check(
         request: &mut Request,
         protocols: &[&'static str],
@@ -145,7 +137,10 @@ impl Upgrade {
         }
         let pending = PendingUpgrade {
             on: self.on,
-            inflates: self.deflate.is_some(),
+            compression: match self.deflate {
+                Some(_) => Compression::Deflate,
+                None => Compression::None,
+            },
         };
         (response, pending)
     }

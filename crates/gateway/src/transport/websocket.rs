@@ -13,7 +13,7 @@ use super::{
     connection::Connection,
     context::Context,
     cors,
-    handshake::{Compression, Upgrade},
+    handshake::Upgrade,
     io_task::{Handler, Message, Work, run_io},
     problem::Problem,
     refusals::RefusedAfterUpgrade,
@@ -23,6 +23,7 @@ use chaincast_protocol::{
     CloseReason, Refusal,
     deflate::Deflate,
     encode::{self, Wire},
+    frame::Compression,
     request::{Answer, parse_msgpack, parse_text},
 };
 

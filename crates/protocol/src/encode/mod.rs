@@ -58,9 +58,17 @@ pub fn ping(wire: Wire) -> Packet {
     }
 }
 
-/// The packets that end a session: a close frame or the transport's equivalent. `socket`: the session writes frames to a
-/// socket, not payloads to a poller.
-pub fn close_packets(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Packet> {
+/// How the packets of a session leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// It writes them to its socket, with frames.
+    Socket,
+    /// A polling request takes them, without frames.
+    Poller,
+}
+
+/// The packets that end a session: a close frame or the transport's equivalent.
+pub fn close_packets(wire: Wire, reason: &CloseReason, drain: Drain) -> Vec<Packet> {
     let close = || Packet::raw(frame::close_frame(reason.code(), &reason.text()));
     match wire.transport() {
         Transport::WebSocket => vec![close()],
@@ -68,17 +76,17 @@ pub fn close_packets(wire: Wire, reason: &CloseReason, socket: bool) -> Vec<Pack
             // A client does not reconnect after a disconnect packet, but does after a closed transport.
             let no_reconnect = matches!(reason, CloseReason::Unauthenticated(_));
             let disconnect = || Packet::text(&format!("41{NAMESPACE},"));
-            match (socket, reason) {
-                (true, _) if no_reconnect => vec![disconnect(), close()],
-                (true, _) => vec![close()],
+            match (drain, reason) {
+                (Drain::Socket, _) if no_reconnect => vec![disconnect(), close()],
+                (Drain::Socket, _) => vec![close()],
                 // Without a close packet: the client handles a disconnect packet one event-loop iteration later, so it
                 // would process a close packet in the same response first. It closes the connection by itself.
-                (false, _) if no_reconnect => vec![disconnect()],
+                (Drain::Poller, _) if no_reconnect => vec![disconnect()],
                 // Only the pending poll must return; the next one gets an unknown-session error. After a close packet
                 // python-socketio would not reconnect.
-                (false, CloseReason::Left(_)) => vec![Packet::text(engine::NOOP)],
-                (false, reason) if reason.reconnect() => vec![Packet::text(engine::NOOP)],
-                (false, _) => vec![Packet::text(engine::CLOSE)],
+                (Drain::Poller, CloseReason::Left(_)) => vec![Packet::text(engine::NOOP)],
+                (Drain::Poller, reason) if reason.reconnect() => vec![Packet::text(engine::NOOP)],
+                (Drain::Poller, _) => vec![Packet::text(engine::CLOSE)],
             }
         }
         Transport::Sse => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     deflate::Deflate,
-    frame::{self, MAX_HEADER},
+    frame::{self, Compression, MAX_HEADER, Payload},
 };
 
 /// Maximum capacity of a thread's encoding buffer between uses, in bytes.
@@ -24,48 +24,48 @@ pub struct Packet {
     bytes: Bytes,
     /// Length of the WebSocket header in front of the payload.
     header: u8,
-    binary: bool,
+    kind: Payload,
 }
 
 impl Packet {
     /// A WebSocket text frame with `text`; over polling only the text is sent.
     pub fn text(text: &str) -> Self {
-        Self::frame(false, false, text.as_bytes())
+        Self::frame(Payload::Text, Compression::None, text.as_bytes())
     }
 
     /// A WebSocket binary frame with `payload`.
     pub fn binary(payload: &[u8]) -> Self {
-        Self::frame(true, false, payload)
+        Self::frame(Payload::Binary, Compression::None, payload)
     }
 
     /// As [`Self::text`], with the bytes that `write` appends, which must be UTF-8. `write` must not create packets.
     pub(super) fn write_text(write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        Self::write(false, write)
+        Self::write(Payload::Text, write)
     }
 
     /// As [`Self::binary`], with the bytes that `write` appends. `write` must not create packets.
     pub(super) fn write_binary(write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        Self::write(true, write)
+        Self::write(Payload::Binary, write)
     }
 
     /// Writes to the thread's buffer first, so that the packet needs one allocation of the exact size.
-    fn write(binary: bool, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+    fn write(kind: Payload, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         with(&PAYLOAD, |payload| {
             payload.clear();
             write(payload);
-            Self::frame(binary, false, payload)
+            Self::frame(kind, Compression::None, payload)
         })
     }
 
-    fn frame(binary: bool, compressed: bool, payload: &[u8]) -> Self {
+    fn frame(kind: Payload, compression: Compression, payload: &[u8]) -> Self {
         let mut out = Vec::with_capacity(frame_length(payload.len()));
-        frame::message_header(binary, compressed, payload.len(), &mut out);
+        frame::message_header(kind, compression, payload.len(), &mut out);
         let header = out.len() as u8;
         out.extend_from_slice(payload);
         Self {
             bytes: out.into(),
             header,
-            binary,
+            kind,
         }
     }
 
@@ -74,7 +74,7 @@ impl Packet {
         Self {
             bytes: bytes.into(),
             header: 0,
-            binary: false,
+            kind: Payload::Binary,
         }
     }
 
@@ -106,7 +106,7 @@ impl Packet {
         let payload = &self.bytes[usize::from(self.header)..];
         with(&COMPRESSED, |compressed| {
             if deflate.compress(payload, compressed) {
-                Self::frame(self.binary, true, compressed)
+                Self::frame(self.kind, Compression::Deflate, compressed)
             } else {
                 self.clone()
             }

@@ -10,7 +10,7 @@ use tungstenite::protocol::frame::{
     coding::{CloseCode, Control, Data, OpCode},
 };
 
-use super::{FrameError, Inbound, MAX_CONTROL};
+use super::{Compression, FrameError, Inbound, MAX_CONTROL};
 use crate::inflate::inflate;
 
 /// Maximum header length of a frame from a client.
@@ -56,10 +56,10 @@ struct PartialMessage {
 }
 
 impl Decoder {
-    /// `inflates`: permessage-deflate without context takeover was negotiated.
-    pub fn new(inflates: bool) -> Self {
+    /// `negotiated`: how the client may compress its messages.
+    pub fn new(negotiated: Compression) -> Self {
         Self {
-            inflates,
+            inflates: negotiated == Compression::Deflate,
             partial: None,
         }
     }

@@ -146,7 +146,7 @@ fn decodes_compression_only_when_negotiated() {
     ]
     .concat();
     for size in 1..=fragments.len() {
-        let (out, error) = pieces(Decoder::new(true), &fragments, size);
+        let (out, error) = pieces(Decoder::new(Compression::Deflate), &fragments, size);
         let read = [
             Inbound::Ping(b"ping".to_vec()),
             Inbound::Text("Hello".into()),
@@ -163,11 +163,11 @@ fn decodes_compression_only_when_negotiated() {
         ("another bit", masked(0xa1, b"x")),
         ("no data", masked(0xc1, &[0x07, 1, 2, 3])),
     ] {
-        let (_, error) = pieces(Decoder::new(true), &bytes, 1_000);
+        let (_, error) = pieces(Decoder::new(Compression::Deflate), &bytes, 1_000);
         assert!(matches!(error, Some(FrameError::Protocol(_))), "{what}");
     }
     let not_text = masked(0xc1, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0xff, 0x00]);
-    let (_, error) = pieces(Decoder::new(true), &not_text, 1_000);
+    let (_, error) = pieces(Decoder::new(Compression::Deflate), &not_text, 1_000);
     assert_eq!(error, Some(FrameError::NotText));
 }
 
@@ -181,11 +181,11 @@ fn size_limit_applies_to_the_inflated_message() {
             .unwrap();
         masked(0xc1, &out[..out.len() - 4])
     };
-    let (out, error) = pieces(Decoder::new(true), &packed(1_000), 7);
+    let (out, error) = pieces(Decoder::new(Compression::Deflate), &packed(1_000), 7);
     assert_eq!((out.len(), error), (1, None));
-    let (out, error) = pieces(Decoder::new(true), &packed(1_001), 7);
+    let (out, error) = pieces(Decoder::new(Compression::Deflate), &packed(1_001), 7);
     assert_eq!((out.len(), error), (0, Some(FrameError::TooBig)));
     let announced = [0xc1, 0xfe, 0xff, 0xff, 1, 2, 3, 4];
-    let (_, error) = pieces(Decoder::new(true), &announced, 8);
+    let (_, error) = pieces(Decoder::new(Compression::Deflate), &announced, 8);
     assert_eq!(error, Some(FrameError::TooBig), "before it arrives");
 }

@@ -17,6 +17,21 @@ pub const MAX_HEADER: usize = 10;
 /// Maximum payload of a control frame.
 const MAX_CONTROL: u64 = 125;
 
+/// The type of a message's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    Text,
+    Binary,
+}
+
+/// How a message is compressed, or which compression was negotiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    /// permessage-deflate without context takeover (RFC 7692).
+    Deflate,
+}
+
 /// A complete message or control frame from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
@@ -39,11 +54,11 @@ pub enum FrameError {
     TooBig,
 }
 
-/// Appends the header of an unfragmented, unmasked frame. `compressed` sets the bit of RFC 7692.
-fn header(opcode: OpCode, compressed: bool, length: usize, out: &mut Vec<u8>) {
+/// Appends the header of an unfragmented, unmasked frame.
+fn header(opcode: OpCode, compression: Compression, length: usize, out: &mut Vec<u8>) {
     let header = FrameHeader {
         opcode,
-        rsv1: compressed,
+        rsv1: compression == Compression::Deflate,
         ..FrameHeader::default()
     };
     // Writing into a Vec does not fail.
@@ -52,15 +67,23 @@ fn header(opcode: OpCode, compressed: bool, length: usize, out: &mut Vec<u8>) {
 
 fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(MAX_HEADER + payload.len());
-    header(opcode, false, payload.len(), &mut out);
+    header(opcode, Compression::None, payload.len(), &mut out);
     out.extend_from_slice(payload);
     out.into()
 }
 
-/// Appends the header of a text or binary message with `length` bytes of payload.
-pub fn message_header(binary: bool, compressed: bool, length: usize, out: &mut Vec<u8>) {
-    let kind = if binary { Data::Binary } else { Data::Text };
-    header(OpCode::Data(kind), compressed, length, out);
+/// Appends the header of a message with `length` bytes of payload, as compressed.
+pub fn message_header(
+    payload: Payload,
+    compression: Compression,
+    length: usize,
+    out: &mut Vec<u8>,
+) {
+    let data = match payload {
+        Payload::Text => Data::Text,
+        Payload::Binary => Data::Binary,
+    };
+    header(OpCode::Data(data), compression, length, out);
 }
 
 /// A ping without payload.

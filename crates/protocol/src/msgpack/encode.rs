@@ -21,7 +21,9 @@ pub struct NotJson(pub usize);
 pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
     let mut reader = JsonReader { text, at: 0, out };
-    let read = reader.value(0, false).and_then(|()| reader.end());
+    let read = reader
+        .value(0, WholeNumbers::AsNumbers)
+        .and_then(|()| reader.end());
     if read.is_err() {
         out.truncate(before);
     }
@@ -44,6 +46,19 @@ struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     out: &'a mut Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Map,
+    Array,
+}
+
+/// What a whole number becomes. Every other number becomes a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WholeNumbers {
+    AsNumbers,
+    AsStrings,
 }
 
 impl JsonReader<'_> {
@@ -76,18 +91,17 @@ impl JsonReader<'_> {
         }
     }
 
-    /// `decimal`: a number becomes a string even when it is whole.
-    fn value(&mut self, depth: usize, decimal: bool) -> Result<(), NotJson> {
+    fn value(&mut self, depth: usize, whole_numbers: WholeNumbers) -> Result<(), NotJson> {
         self.skip_space();
         // Writing into a Vec does not fail, so the results are ignored.
         match self.peek() {
-            Some(b'{') if depth < MAX_DEPTH => self.list(depth, b'}', true),
-            Some(b'[') if depth < MAX_DEPTH => self.list(depth, b']', false),
+            Some(b'{') if depth < MAX_DEPTH => self.list(depth, List::Map),
+            Some(b'[') if depth < MAX_DEPTH => self.list(depth, List::Array),
             Some(b'"') => {
                 self.text()?;
                 Ok(())
             }
-            Some(b'-' | b'0'..=b'9') => self.number(decimal),
+            Some(b'-' | b'0'..=b'9') => self.number(whole_numbers),
             Some(b't') => self.word("true", |out| drop(write_bool(out, true))),
             Some(b'f') => self.word("false", |out| drop(write_bool(out, false))),
             Some(b'n') => self.word("null", |out| drop(write_nil(out))),
@@ -105,7 +119,11 @@ impl JsonReader<'_> {
     }
 
     /// A map or an array. Its length is known at the end, so the header is written last, over a placeholder byte.
-    fn list(&mut self, depth: usize, close: u8, map: bool) -> Result<(), NotJson> {
+    fn list(&mut self, depth: usize, list: List) -> Result<(), NotJson> {
+        let close = match list {
+            List::Map => b'}',
+            List::Array => b']',
+        };
         self.at += 1;
         let head = self.out.len();
         self.out.push(0);
@@ -113,16 +131,18 @@ impl JsonReader<'_> {
         self.skip_space();
         if !self.consume(close) {
             loop {
-                let mut decimal = false;
-                if map {
+                let mut whole_numbers = WholeNumbers::AsNumbers;
+                if list == List::Map {
                     self.skip_space();
-                    decimal = DECIMALS.contains(&self.text()?);
+                    if DECIMALS.contains(&self.text()?) {
+                        whole_numbers = WholeNumbers::AsStrings;
+                    }
                     self.skip_space();
                     if !self.consume(b':') {
                         return self.error();
                     }
                 }
-                self.value(depth + 1, decimal)?;
+                self.value(depth + 1, whole_numbers)?;
                 count += 1;
                 self.skip_space();
                 if self.consume(close) {
@@ -136,10 +156,9 @@ impl JsonReader<'_> {
         let mut header = [0; 5];
         let mut rest = &mut header[..];
         // The longest header has five bytes.
-        let _ = if map {
-            write_map_len(&mut rest, count)
-        } else {
-            write_array_len(&mut rest, count)
+        let _ = match list {
+            List::Map => write_map_len(&mut rest, count),
+            List::Array => write_array_len(&mut rest, count),
         };
         let length = 5 - rest.len();
         self.out
@@ -176,13 +195,13 @@ impl JsonReader<'_> {
         Ok(raw)
     }
 
-    fn number(&mut self, decimal: bool) -> Result<(), NotJson> {
+    fn number(&mut self, whole_numbers: WholeNumbers) -> Result<(), NotJson> {
         let start = self.at;
         self.consume(b'-');
         if !self.consume(b'0') {
             self.digits()?;
         }
-        let mut whole = !decimal;
+        let mut whole = whole_numbers == WholeNumbers::AsNumbers;
         if self.consume(b'.') {
             whole = false;
             self.digits()?;

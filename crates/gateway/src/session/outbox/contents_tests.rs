@@ -1,7 +1,7 @@
 //! The rules of queueing, without a socket.
 
 use super::*;
-use crate::entry::Entry;
+use crate::{entry::Entry, session::Pace};
 
 fn outbox(wire: Wire, bound: usize) -> Contents {
     Contents::new(wire, bound, BacklogTotal::new(usize::MAX))
@@ -19,9 +19,10 @@ fn name(name: &str) -> Arc<ChannelName> {
     Arc::new(ChannelName::new(&name.parse().unwrap()))
 }
 
-fn push(outbox: &mut Contents, name: &Arc<ChannelName>, seq: u64, latest: bool) -> PushOutcome {
+fn push(outbox: &mut Contents, name: &Arc<ChannelName>, seq: u64, pace: Pace) -> PushOutcome {
     let entry = entry(seq);
-    let prev = latest.then(|| seq - 1);
+    let conflates = pace != Pace::All;
+    let prev = conflates.then(|| seq - 1);
     let packet = entry.encode(outbox.wire, name, prev);
     outbox.push_update(
         &packet,
@@ -29,7 +30,7 @@ fn push(outbox: &mut Contents, name: &Arc<ChannelName>, seq: u64, latest: bool) 
             slot: 0,
             name,
             entry: &entry,
-            conflates: latest,
+            conflates,
             prev,
         },
     )
@@ -46,11 +47,14 @@ fn drain(outbox: &mut Contents) -> Vec<String> {
 fn full_outbox_conflates_and_keeps_prev() {
     let (mut outbox, eth) = (outbox(Wire::Json, 200), name("price:ETH"));
     let mut seq = 1;
-    while push(&mut outbox, &eth, seq, true) == PushOutcome::Queued {
+    while push(&mut outbox, &eth, seq, Pace::Latest) == PushOutcome::Queued {
         seq += 1;
     }
     for later in seq + 1..=50 {
-        assert_eq!(push(&mut outbox, &eth, later, true), PushOutcome::Conflated);
+        assert_eq!(
+            push(&mut outbox, &eth, later, Pace::Latest),
+            PushOutcome::Conflated
+        );
     }
     let sent = drain(&mut outbox);
     assert_eq!(sent.len() as u64, seq);
@@ -59,7 +63,10 @@ fn full_outbox_conflates_and_keeps_prev() {
         (&last["seq"], &last["prev"]),
         (&50.into(), &(seq - 1).into())
     );
-    assert_eq!(push(&mut outbox, &eth, 51, true), PushOutcome::Queued);
+    assert_eq!(
+        push(&mut outbox, &eth, 51, Pace::Latest),
+        PushOutcome::Queued
+    );
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn message_without_seq_is_conflated_without_prev() {
 fn update_that_must_not_be_skipped_overflows() {
     let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
     let results: Vec<_> = (1..10)
-        .map(|seq| push(&mut outbox, &block, seq, false))
+        .map(|seq| push(&mut outbox, &block, seq, Pace::All))
         .collect();
     assert_eq!(results.last(), Some(&PushOutcome::Overflow));
     assert!(outbox.bytes() <= 200);
@@ -101,13 +108,13 @@ fn update_that_must_not_be_skipped_overflows() {
 fn overflowed_outbox_stays_overflowed() {
     let (mut outbox, block) = (outbox(Wire::Json, 200), name("new-block"));
     let mut seq = 1;
-    while push(&mut outbox, &block, seq, false) == PushOutcome::Queued {
+    while push(&mut outbox, &block, seq, Pace::All) == PushOutcome::Queued {
         seq += 1;
     }
     // The client reads again before its session is ended.
     assert_eq!(drain(&mut outbox).len() as u64, seq - 1);
     assert_eq!(
-        push(&mut outbox, &block, seq + 1, false),
+        push(&mut outbox, &block, seq + 1, Pace::All),
         PushOutcome::Overflow
     );
     assert!(outbox.is_empty());
@@ -171,8 +178,8 @@ fn event_stream_ids_hold_all_positions() {
         name("price:ETH"),
         name("new-block"),
     );
-    push(&mut outbox, &eth, 7, true);
-    push(&mut outbox, &block, 3, false);
+    push(&mut outbox, &eth, 7, Pace::Latest);
+    push(&mut outbox, &block, 3, Pace::All);
     let text = drain(&mut outbox).concat();
     assert!(text.contains("\nid: price:ETH@7\n\n"), "{text}");
     assert!(
@@ -191,7 +198,10 @@ fn burst_counts_only_after_a_blocked_write() {
     let mut seq = 0;
     while outbox.bytes() < 100_000 {
         seq += 1;
-        assert_eq!(push(&mut outbox, &block, seq, false), PushOutcome::Queued);
+        assert_eq!(
+            push(&mut outbox, &block, seq, Pace::All),
+            PushOutcome::Queued
+        );
     }
     assert_eq!(total.bytes(), 0);
     // The kernel accepts a part.
@@ -200,7 +210,7 @@ fn burst_counts_only_after_a_blocked_write() {
     assert_eq!(total.bytes(), outbox.bytes());
     assert!(written.sent.bytes > 0 && total.is_over());
     assert_eq!(
-        push(&mut outbox, &block, seq + 1, false),
+        push(&mut outbox, &block, seq + 1, Pace::All),
         PushOutcome::Overflow
     );
     outbox.set_blocked(false);

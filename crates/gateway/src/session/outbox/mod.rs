@@ -20,7 +20,7 @@ pub use drained::{Taken, Written};
 
 use std::{io, io::ErrorKind, ops::Range, sync::Arc};
 
-use chaincast_protocol::encode::{ChannelName, Packet, Wire};
+use chaincast_protocol::encode::{ChannelName, Drain, Packet, Wire};
 use parking_lot::MutexGuard;
 
 use self::{contents::Contents, packet_queue::NextBytes};
@@ -33,15 +33,6 @@ use crate::{
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Outbox(LeafLock<Contents>);
-
-/// How the packets of a session leave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drain {
-    /// They are written to its socket.
-    Socket,
-    /// A polling request takes them.
-    Poller,
-}
 
 /// An outbox that stays locked for several steps.
 pub struct Batch<'a>(MutexGuard<'a, Contents>);
@@ -275,7 +266,7 @@ impl DirectWrite<'_> {
 }
 
 impl WriteBytes {
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Self::One(_, length) => *length,
             Self::Joined(range) => range.len(),

@@ -25,12 +25,9 @@ use axum::{
 use serde::Deserialize;
 
 use self::{engine_error::EngineError, polling::PollingSession, state::SocketIo};
-use super::{
-    context::Context,
-    cors,
-    handshake::{Compression, Upgrade},
-};
+use super::{context::Context, cors, handshake::Upgrade};
 use chaincast_base::shutdown::Takeover;
+use chaincast_protocol::frame::Compression;
 
 /// The supported version of the Engine.IO protocol.
 const VERSION: &str = "4";
