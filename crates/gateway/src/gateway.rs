@@ -17,7 +17,7 @@ use crate::{
     deployment::{Deployment, KnownChannels},
     hub::{FlushIo, FlushMethod, Flushers, Hub, HubLimits},
     observe::SessionLog,
-    requests::{Answers, Joiner, Replays, Requests, Watches},
+    requests::{self, Answers, Replays, Requests, Watches},
     session::Shared,
     stats::{self, StatsSource},
     transport::{
@@ -25,7 +25,7 @@ use crate::{
         refusals::{self, Refusals},
         socketio, sse, websocket,
     },
-    upkeep::{BacklogMonitor, Eviction, Heartbeat, Sweep, run_timers},
+    upkeep::{BacklogMonitor, Eviction, Heartbeat, Sweep, Timers},
 };
 
 #[cfg(test)]
@@ -131,33 +131,24 @@ impl Gateway {
         );
         let watches = Watches::new(hub.clone(), log.clone(), metrics.clone(), &config);
         let backlog = Arc::new(BacklogMonitor::new(hub.clone(), metrics.clone()));
-        let eviction = Eviction {
-            hub: hub.clone(),
-            total: shared.backlog_total.clone(),
-            metrics: metrics.clone(),
-            session_log: session_log.clone(),
+        let upkeep = Upkeep {
+            eviction: Eviction {
+                hub: hub.clone(),
+                total: shared.backlog_total.clone(),
+                metrics: metrics.clone(),
+                session_log: session_log.clone(),
+            },
+            heartbeat: Heartbeat::new(hub.clone(), log.clone(), metrics.clone()),
+            sweep: Sweep::new(hub.clone(), hub_limits.ping()),
+            timers: Timers {
+                hub: hub.clone(),
+                backlog: backlog.clone(),
+                session_log: session_log.clone(),
+            },
+            watches: watches.clone(),
         };
-        let heartbeat = Heartbeat::new(hub.clone(), log.clone(), metrics.clone());
-        let sweep = Sweep::new(hub.clone(), hub_limits.ping());
-
         run_flushers(flushers, &config, tasks)?;
-        let watching = watches.clone();
-        spawn(tasks, "gateway watches", async move {
-            watching.run().await;
-        });
-        spawn(tasks, "gateway eviction", async move {
-            eviction.run().await;
-        });
-        let (timed, measured, reported) = (hub.clone(), backlog.clone(), session_log.clone());
-        spawn(tasks, "gateway timers", async move {
-            run_timers(&timed, &measured, &reported).await;
-        });
-        spawn(tasks, "gateway sweep", async move {
-            sweep.run().await;
-        });
-        spawn(tasks, "gateway heartbeat", async move {
-            heartbeat.run().await;
-        });
+        upkeep.run(tasks);
 
         #[cfg(test)]
         let parts = TestParts {
@@ -167,16 +158,16 @@ impl Gateway {
         };
         let config = Arc::new(config);
         let authenticator = Arc::new(authenticator);
-        let joiner = Joiner {
+        let replays = Replays::new(hub.clone(), log.clone(), tasks.clone(), &config);
+        let requests = requests::Parts {
             config: config.clone(),
             deployment: Arc::new(Deployment::new(channels)),
             hub: hub.clone(),
-            replays: Replays::new(hub.clone(), log.clone(), tasks.clone(), &config),
             log,
             metrics: metrics.clone(),
             answers: Answers::new(metrics.clone(), session_log.clone()),
-            watches,
         };
+        let requests = Requests::new(requests, authenticator.clone(), watches, replays);
         let stats = StatsSource {
             hub: hub.clone(),
             backlog,
@@ -193,7 +184,7 @@ impl Gateway {
         let context = Context::new(ContextParts {
             config,
             hub: hub.clone(),
-            requests: Requests::new(authenticator.clone(), joiner),
+            requests,
             authenticator: authenticator.clone(),
             origins,
             connections: connections.clone(),
@@ -251,6 +242,41 @@ impl Gateway {
         if !self.hub.close(deadline).await {
             tracing::warn!("some sessions did not close in time");
         }
+    }
+}
+
+/// What runs by the clock, each in its own task.
+struct Upkeep {
+    eviction: Eviction,
+    heartbeat: Heartbeat,
+    sweep: Sweep,
+    timers: Timers,
+    watches: Watches,
+}
+
+impl Upkeep {
+    /// Starts the tasks.
+    fn run(self, tasks: &Tasks) {
+        let Self {
+            eviction,
+            heartbeat,
+            sweep,
+            timers,
+            watches,
+        } = self;
+        spawn(tasks, "gateway watches", async move { watches.run().await });
+        spawn(
+            tasks,
+            "gateway eviction",
+            async move { eviction.run().await },
+        );
+        spawn(tasks, "gateway timers", async move { timers.run().await });
+        spawn(tasks, "gateway sweep", async move { sweep.run().await });
+        spawn(
+            tasks,
+            "gateway heartbeat",
+            async move { heartbeat.run().await },
+        );
     }
 }
 

@@ -11,43 +11,40 @@ use chaincast_protocol::{
 };
 
 use super::{
-    answers::{Answers, Reply},
+    answers::Reply,
     join::{Join, RequestedChannel, too_many},
     options::{Positions, check_access, check_count, duplicate_channel, pace},
+    parts::Parts,
     replay::Replays,
     watches::Watches,
 };
-use crate::{
-    channel_log::{ChannelLog, ChannelLogError},
-    config::GatewayConfig,
-    deployment::Deployment,
-    hub::Hub,
-    observe::GatewayMetrics,
-    session::Session,
-};
+use crate::{channel_log::ChannelLogError, session::Session};
 
 /// A name of the request, and its channel or why the client may not have it.
 pub type Named = (String, Result<RequestedChannel, Refusal>);
 
 /// See the module's description.
 pub struct Joiner {
-    pub config: Arc<GatewayConfig>,
-    pub deployment: Arc<Deployment>,
-    pub hub: Hub,
-    pub log: Arc<dyn ChannelLog>,
-    pub metrics: Arc<GatewayMetrics>,
-    pub answers: Answers,
-    pub watches: Watches,
-    pub replays: Replays,
+    parts: Parts,
+    watches: Watches,
+    replays: Replays,
 }
 
 impl Joiner {
+    pub fn new(parts: Parts, watches: Watches, replays: Replays) -> Self {
+        Self {
+            parts,
+            watches,
+            replays,
+        }
+    }
+
     pub async fn subscribe(&self, session: &Arc<Session>, request: Subscribe, reply: Reply) {
         let all = match self.check(session, &request) {
             Ok(all) => all,
             Err(refusal) => {
                 let refused = Answer::Refused(refusal);
-                return self.answers.send(session, &refused, reply);
+                return self.parts.answers.send(session, &refused, reply);
             }
         };
         let all = self.prepare(session, all, &request).await;
@@ -57,16 +54,16 @@ impl Joiner {
             is_same_epoch: request
                 .epoch
                 .as_deref()
-                .is_none_or(|epoch| epoch == self.log.epoch()),
-            limits: &self.config.limits,
-            metrics: &self.metrics,
+                .is_none_or(|epoch| epoch == self.parts.log.epoch()),
+            limits: &self.parts.config.limits,
+            metrics: &self.parts.metrics,
             replays: &self.replays,
         };
-        let Some(joined) = join.run(&self.hub, all, reply) else {
+        let Some(joined) = join.run(&self.parts.hub, all, reply) else {
             return;
         };
         for code in joined.refused {
-            self.answers.record_refusal(session, code);
+            self.parts.answers.record_refusal(session, code);
         }
         if !joined.fits {
             return session.end(CloseReason::Slow);
@@ -79,9 +76,9 @@ impl Joiner {
 
     /// Checks each name against the deployment, the client's rights and the options.
     fn check(&self, session: &Session, request: &Subscribe) -> Result<Vec<Named>, Refusal> {
-        let (names, limits) = (request.names.as_slice(), &self.config.limits);
+        let (names, limits) = (request.names.as_slice(), &self.parts.config.limits);
         check_count(names.len(), limits)?;
-        let positions = Positions::resolve(request.since.as_ref(), &self.deployment, limits)?;
+        let positions = Positions::resolve(request.since.as_ref(), &self.parts.deployment, limits)?;
         let mut all = Vec::new();
         for name in names {
             let requested = self.check_channel(session, name, request, &positions, &all);
@@ -98,7 +95,7 @@ impl Joiner {
         positions: &Positions,
         before: &[Named],
     ) -> Result<RequestedChannel, Refusal> {
-        let channel = self.deployment.resolve(name)?;
+        let channel = self.parts.deployment.resolve(name)?;
         check_access(session.identity().as_deref(), &channel)?;
         let is_named = |other: &Result<RequestedChannel, Refusal>| {
             other.as_ref().is_ok_and(|other| other.channel == channel)
@@ -146,10 +143,10 @@ impl Joiner {
 
     /// Refuses channels beyond the session's limit, before a watch begins for them.
     fn enforce_limit(&self, session: &Session, all: Vec<Named>) -> Vec<Named> {
-        let mut channels = self.hub.channels();
+        let mut channels = self.parts.hub.channels();
         let (_, held) = channels.split();
         let subscriptions = session.subscriptions(held);
-        let most = self.config.limits.subscriptions;
+        let most = self.parts.config.limits.subscriptions;
         let mut room = most.saturating_sub(subscriptions.len());
         let mut check = |requested: RequestedChannel| {
             let mut known = subscriptions.iter();
@@ -178,8 +175,8 @@ impl Joiner {
                 "the update log cannot be read now; try again",
             )
         };
-        let log = &*self.log;
-        self.hub.warm(log, &channel).await.map_err(&failed)?;
+        let log = &*self.parts.log;
+        self.parts.hub.warm(log, &channel).await.map_err(&failed)?;
         if let Some(since) = requested.since
             && !self.has_in_memory(&channel, since)
         {
@@ -189,7 +186,7 @@ impl Joiner {
             request.snapshot && channel.kind().snapshot == SnapshotRule::Unacknowledged;
         if let (Some(subject), true) = (channel.subject(), reads_deliveries) {
             let unacknowledged = log
-                .unacknowledged(subject, self.config.alert_snapshot)
+                .unacknowledged(subject, self.parts.config.alert_snapshot)
                 .await;
             requested.unacknowledged = Some(unacknowledged.map_err(&failed)?);
         }
@@ -198,7 +195,7 @@ impl Joiner {
 
     /// Whether memory holds every update after `since`.
     fn has_in_memory(&self, channel: &Channel, since: u64) -> bool {
-        let channels = self.hub.channels();
+        let channels = self.parts.hub.channels();
         channels.find(channel).is_some_and(|slot| {
             let state = &channels.slots[slot];
             state.covers(since) && state.position.is_some_and(|at| since <= at)

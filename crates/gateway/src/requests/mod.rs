@@ -7,13 +7,14 @@ mod join;
 mod joiner;
 mod list;
 mod options;
+mod parts;
 mod replay;
 mod unsubscribe;
 mod user;
 mod watches;
 
 pub use answers::{Answers, Reply};
-pub use joiner::Joiner;
+pub use parts::Parts;
 pub use replay::Replays;
 pub use watches::Watches;
 
@@ -24,6 +25,7 @@ use chaincast_protocol::{
     request::{Answer, Request, Subscribe},
 };
 
+use self::joiner::Joiner;
 use crate::{
     auth::{AuthError, Authenticator, Identity},
     session::Session,
@@ -34,15 +36,22 @@ use crate::{
 pub struct Requests(Arc<Inner>);
 
 struct Inner {
+    parts: Parts,
     authenticator: Arc<Authenticator>,
     joiner: Joiner,
 }
 
 impl Requests {
-    pub fn new(authenticator: Arc<Authenticator>, joiner: Joiner) -> Self {
+    pub fn new(
+        parts: Parts,
+        authenticator: Arc<Authenticator>,
+        watches: Watches,
+        replays: Replays,
+    ) -> Self {
         Self(Arc::new(Inner {
+            parts: parts.clone(),
             authenticator,
-            joiner,
+            joiner: Joiner::new(parts, watches, replays),
         }))
     }
 
@@ -53,7 +62,7 @@ impl Requests {
 
     /// As [`Self::greet`], with another public id, for a client that rejoins within one connection.
     pub fn greet_as(&self, session: &Arc<Session>, id: &str) {
-        let Joiner { log, config, .. } = &self.0.joiner;
+        let Parts { log, config, .. } = &self.0.parts;
         session.queue(greeting::connected(session, id, log.epoch(), config));
     }
 
@@ -67,18 +76,18 @@ impl Requests {
         reply: Reply,
     ) {
         let Inner {
+            parts,
             authenticator,
             joiner,
         } = &*self.0;
-        let Joiner {
+        let Parts {
             config,
             deployment,
             hub,
             log,
             metrics,
             answers,
-            ..
-        } = joiner;
+        } = parts;
         metrics.received(&request);
         let _busy = session.begin_request();
         let answer = match answers.admit(session).and(request) {
@@ -109,14 +118,14 @@ impl Requests {
 
     /// Counts a request that a transport handles itself. Refuses it beyond the rate limit.
     pub fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
-        self.0.joiner.answers.admit(session)
+        self.0.parts.answers.admit(session)
     }
 
     /// Checks every channel and option of a subscription; returns the first error.
     pub fn check(&self, subscribe: &Subscribe, identity: Option<&Identity>) -> Result<(), Refusal> {
-        let Joiner {
+        let Parts {
             config, deployment, ..
-        } = &self.0.joiner;
+        } = &self.0.parts;
         options::check(subscribe, identity, deployment, &config.limits)
     }
 
@@ -136,19 +145,19 @@ impl Requests {
     /// Sets the client's user, from a JWT that arrives within the connection.
     pub async fn identify(&self, session: &Session, token: Option<&str>) -> Result<(), AuthError> {
         let identity = self.0.authenticator.identify(token).await?;
-        self.0.joiner.hub.identify(session, identity);
+        self.0.parts.hub.identify(session, identity);
         Ok(())
     }
 
     /// The client leaves, but its connection stays: its subscriptions end, and its user is forgotten.
     pub fn leave(&self, session: &Session) {
-        let hub = &self.0.joiner.hub;
+        let hub = &self.0.parts.hub;
         hub.unsubscribe_all(session);
         hub.identify(session, None);
     }
 
     /// Counts and logs a connected client that was refused, such as in a Socket.IO namespace.
     pub fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
-        self.0.joiner.answers.record_join_refusal(session, code);
+        self.0.parts.answers.record_join_refusal(session, code);
     }
 }

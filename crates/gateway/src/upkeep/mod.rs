@@ -11,4 +11,4 @@ pub use backlog_monitor::BacklogMonitor;
 pub use eviction::Eviction;
 pub use heartbeat::Heartbeat;
 pub use sweep::Sweep;
-pub use timers::run_timers;
+pub use timers::Timers;
