@@ -1,12 +1,13 @@
 //! chaincast indexes EVM chains and token prices into Postgres and streams both, live and without gaps.
 //!
-//! This crate assembles the service from the crates of `crates/`: configuration, commands, and the live page. Data flows
-//! in one direction, and the crates are in its order:
+//! This crate assembles the service from the crates of `crates/`; ARCHITECTURE.md has the picture.
 //!
-//! ```text
-//! evm, prices → ingest → store ⇒ (after commit) bus → gateway
-//!                          └──→ api
-//! ```
+//! | module | what it has |
+//! |---|---|
+//! | [`config`] | puts the sections that the crates declare together; reads file, environment and flags |
+//! | [`app`] | the composition root: bind, wire, spawn, drain; `descriptors` shares open files out |
+//! | [`cli`] | a file a subcommand. Exit codes: 0 done, 1 failed, 2 usage or configuration |
+//! | `page` | the live page of `web/`, built into the binary |
 
 pub mod app;
 pub mod cli;

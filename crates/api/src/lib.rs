@@ -1,5 +1,17 @@
 //! REST: the stored data as JSON, with an OpenAPI description. One file per resource.
 //!
+//! ```text
+//! request ─▶ layers ─▶ extract ─▶ a resource ─▶ store::read ─▶ wire, page ─▶ JSON
+//!                                     └─▶ error ─▶ problem document
+//! ```
+//!
+//! | modules | what they have |
+//! |---|---|
+//! | `blocks`, `transactions`, `addresses`, `contracts`, `tokens`, `prices`, `candles`, `updates` | the resources |
+//! | `alerts`, `alert_request`, `alert_schema`, `alert_deliveries`, `subject`, `token_verifier` | the resources of one user, and who that is |
+//! | `status`, `source_status`, `writers`, `health` | `/status`, `/readyz`, `/healthz` |
+//! | `state`, `config`, `layers`, `extract`, `time_range`, `page`, `wire`, `code`, `error`, `docs` | what resources share: state, middleware, parameters, pages, JSON types, problems, the description |
+//!
 //! Promises: pages have cursors and stay stable while new rows arrive; every error is a problem document with a stable
 //! code and reveals no internals; no request takes longer, nor returns more, than configured. Assumes: everything here
 //! may be read by anyone, except what belongs to a subject: price alerts. The application verifies JWTs (see

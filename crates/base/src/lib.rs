@@ -1,9 +1,9 @@
-//! What every part of chaincast stands on.
+//! What every crate may use.
 //!
 //! - [`settings`]: declares configuration keys; each section is read, checked and documented from its declaration.
 //! - [`Secret`]: a value that messages and logs never repeat.
 //! - [`retry`]: backoff and `Retry-After`.
-//! - [`shutdown`]: the signal to end, and the tasks that end by it.
+//! - [`shutdown`]: the signal to end, and the tasks that end by it. A critical task that ends early ends the process.
 //! - [`telemetry`]: logs, their limits, and metrics.
 //! - [`tls`]: the provider of cryptography and the trusted certificates of every TLS connection.
 //! - [`is_web_page`], [`non_json_error`]: an answer that is a web page, where JSON is expected.

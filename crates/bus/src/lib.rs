@@ -1,10 +1,18 @@
 //! Carries committed updates from the writers to every hub, in this process or in others.
 //!
+//! ```text
+//! writer ─▶ Publisher ─▶ memory ────────┐
+//!                   └──▶ Redis ─▶ inbox ┴▶ CommitStream ─▶ hub        UpdateLog ─▶ hub: older updates
+//!                                              ▲ gaps                     ▲
+//!                                            store ───────────────────────┘
+//! ```
+//!
 //! Writers pass updates to a [`Publisher`] after the commit. A [`CommitStream`] delivers them to a hub; the seqs of each
 //! channel rise by one. It drops duplicates, and reads updates that a lossy path (a lagging receiver, Redis) dropped
 //! from the store, the source of truth. [`UpdateLog`] reads updates that a hub no longer has in memory.
 //!
-//! An update from Redis reaches a client only if it was signed with the deployment's key or read from the store.
+//! An update from Redis reaches a client only if it was signed with the deployment's key or read from the store. An
+//! unsigned message is only a hint where to read (`hints`); unread messages are bounded (`inbox`).
 
 mod commit;
 mod commit_stream;

@@ -1,9 +1,53 @@
-//! Prices: ticks from each kind of source, and their aggregation.
+//! Prices: ticks from each kind of source, and their aggregation. docs/prices.md documents the rules for operators.
 //!
-//! [`OnChainSources`] turns the logs of an indexed block into ticks; [`aggregate()`] turns the newest tick of each
-//! source into one USD price per token. Both are pure functions of their inputs. [`feeds`] are the sources outside the
-//! chains: each runs independently and sends its ticks to a [`TickSink`]. docs/prices.md documents the rules for
-//! operators.
+//! ```text
+//! venues ─▶ exchange, hermes, http_poll ─▶ stream ─▶ TickSink … TickQueue ─┐
+//! logs   ─▶ OnChainSources (chainlink, uniswap_v2, uniswap_v3, twap) ──────┴─▶ aggregate ─▶ Price
+//! ```
+//!
+//! | modules | what they have |
+//! |---|---|
+//! | `config`, `source_entry`, `policy`, `max_age`, `spelling` | `[prices]`: tokens, sources, and the rules of each token |
+//! | `validate`, `venue`, `quote_paths` | whether the configuration fits together; which sources are one venue; the way of each quote to USD |
+//! | `aggregate`, `price_jump`, `decimal` | from ticks to a price; whether the price of a lone venue jumped; exact arithmetic. Pure |
+//! | `feed`, `feeds`, `feed_name`, `feed_state`, `supervisor`, `tick_queue` | a connection to a venue as the price writer sees it; the loop that every feed runs in; the queue of ticks between both |
+//! | `stream`, `disconnect`, `price_fault`, `sanitized` | what all feeds share: the table that turns received prices into ticks and states |
+//! | `exchange` | WebSocket venues, one file for each, listed by `exchanges!` |
+//! | `hermes`, `http_poll`, `http_client` | Pyth's event streams; polled JSON documents; what both share |
+//! | `lateness`, `venue_clock`, `venue_time`, `price_unit`, `price_text` | how late prices come, and whether this machine's clock is wrong; times, units and digits of venues |
+//! | `on_chain`, `contract_source`, `contract_state`, `contract_facts`, `stored_logs` | which source a log belongs to; what contracts are asked, and whether their answers fit the configuration; stored logs |
+//! | `chainlink`, `pool`, `uniswap_v2`, `uniswap_v3`, `twap`, `log_view`, `observation` | logs to prices, and averages over blocks. Pure |
+//! | `probe` | tries every source once, for `chaincast check` |
+//!
+//! Promises: decoding and aggregating are pure; a feed never ends because of its venue; no price passes through a float.
+//!
+//! ```
+//! use chaincast_model::Tick;
+//! use chaincast_prices::{JumpGuard, PriceConfig, SourceTick, TokenConfig, UsdRates, aggregate};
+//! use chaincast_protocol::{Token, USD};
+//!
+//! let token: Token = "ETH".parse().unwrap();
+//! let tick = |source: &str, price: &str| Tick {
+//!     token: token.clone(),
+//!     source: source.into(),
+//!     quote: USD.into(),
+//!     price: price.parse().unwrap(),
+//!     confidence: None,
+//!     observed_at: 1_000,
+//!     origin: None,
+//! };
+//! let ticks = [tick("binance", "3000"), tick("coinbase", "3001"), tick("kraken", "3002")];
+//! let sources: Vec<_> = ticks
+//!     .iter()
+//!     .enumerate()
+//!     .map(|(venue, tick)| SourceTick { tick, max_age_ms: 5_000, is_usable: true, venue, feed: false })
+//!     .collect();
+//!
+//! let rules = PriceConfig::default().aggregate_rules(&TokenConfig::default());
+//! let guard = &mut JumpGuard::default();
+//! let price = aggregate(&token, &sources, &UsdRates::new(), &rules, guard, None, 2_000).unwrap();
+//! assert_eq!(price.price.normalized().to_string(), "3001");
+//! ```
 
 mod aggregate;
 mod chainlink;

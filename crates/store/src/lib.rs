@@ -1,10 +1,29 @@
-//! Postgres, the source of truth: updates are published only after they are committed here. All SQL of the crate is in
-//! this module, one file per aggregate.
+//! Postgres, the source of truth: updates are published only after they are committed here. All SQL of the product is in
+//! this crate, one file per aggregate.
+//!
+//! ```text
+//! writers ─▶ writer (lock, lease) ─▶ chain, ticks, prices, …  ─▶ updates ─▶ COMMIT
+//! readers ─▶ Store (pools)        ─▶ read
+//! ```
+//!
+//! | modules | what they have |
+//! |---|---|
+//! | `store`, `connect`, `config`, `pool`, `read_pool`, `dedicated`, `certificates`, `pending_migrations` | [`Store`]: the pools, connecting, migrations, TLS files |
+//! | [`writer`], [`writers`], [`backend_probe`] | the lock and the lease of each writer, standbys, and what keeps a stream from being written |
+//! | [`chain`] | blocks: appended, prepended and unwound with the cursor; binary COPY; deferred indexes; halts; for `verify`, comparisons |
+//! | [`contracts`], [`token_contracts`], [`pool_logs`], [`price_backfills`] | decoded events, metadata of tokens, and how far stored logs are decoded |
+//! | [`ticks`], [`prices`], [`price_clock`], [`tokens`], [`candles`] | the rows of the price writer |
+//! | [`alerts`], [`alert_firing`], [`alert_deliveries`] | alerts as users change them and as prices fire them; what users have not acknowledged |
+//! | [`updates`], [`watches`], `retention`, `channel_audit`, `reset` | the update log with its seqs; watched transactions and addresses; what is deleted; for `verify`, gaps; starting over |
+//! | [`read`] | the queries of REST: plain rows, one file per resource |
 //!
 //! Each writer has one dedicated connection (see [`writer::Writer`]): a writer that loses its connection also loses its
 //! lock, so no process writes without the lock. Everything else shares pools: [`Store::pool`] connects to the server
 //! itself and serves transactions of more than one statement ([`Store::begin`]); the pools of `read_pool` only read and
 //! may go through a pooler.
+//!
+//! Promises: errors are translated once, in [`StoreError`]. A future that is dropped at any await leaves no transaction,
+//! lock or connection behind.
 
 mod alert_columns;
 pub mod alert_deliveries;
