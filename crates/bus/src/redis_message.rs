@@ -43,6 +43,13 @@ struct RedisMessage<'p> {
     updates: Vec<Item<'p>>,
 }
 
+/// What a message has of each update.
+#[derive(Clone, Copy)]
+enum Content {
+    Updates,
+    Positions,
+}
+
 /// An update, or only its position: channel and seq.
 #[derive(Serialize, Deserialize)]
 struct Item<'p> {
@@ -170,38 +177,44 @@ impl Codec {
     /// Encodes a commit: with its updates if they are signed and fit, otherwise with their positions only.
     pub(super) fn write(&self, commit: &Commit) -> Result<String, String> {
         let full = match self.keys {
-            Some(_) => self.sign(self.json(commit, true)?)?,
+            Some(_) => self.sign(self.json(commit, Content::Updates)?)?,
             None => String::new(),
         };
         match full.len() {
             1..=MAX_MESSAGE_BYTES => Ok(full),
-            _ => self.sign(self.json(commit, false)?),
+            _ => self.sign(self.json(commit, Content::Positions)?),
         }
     }
 
-    fn json(&self, commit: &Commit, with_updates: bool) -> Result<String, String> {
-        let mut updates = Vec::new();
-        if with_updates {
-            updates.extend(commit.iter().map(|update| Item {
-                channel: update.channel.to_string().into(),
-                seq: update.seq,
-                event: Some(update.event.clone()),
-                data: Some((&*update.data).into()),
-            }));
-        } else {
-            let mut newest = FxHashMap::<&Channel, u64>::default();
-            for update in commit.iter() {
-                newest.insert(&update.channel, update.seq);
+    fn json(&self, commit: &Commit, content: Content) -> Result<String, String> {
+        let updates: Vec<_> = match content {
+            Content::Updates => commit
+                .iter()
+                .map(|update| Item {
+                    channel: update.channel.to_string().into(),
+                    seq: update.seq,
+                    event: Some(update.event.clone()),
+                    data: Some((&*update.data).into()),
+                })
+                .collect(),
+            Content::Positions => {
+                let mut newest = FxHashMap::<&Channel, u64>::default();
+                for update in commit.iter() {
+                    newest.insert(&update.channel, update.seq);
+                }
+                newest
+                    .into_iter()
+                    // One more than a hint may have already means `Anywhere`.
+                    .take(MAX_HINT_CHANNELS + 1)
+                    .map(|(channel, seq)| Item {
+                        channel: channel.to_string().into(),
+                        seq,
+                        event: None,
+                        data: None,
+                    })
+                    .collect()
             }
-            // One more than a hint may have already means `Anywhere`.
-            let named = newest.into_iter().take(MAX_HINT_CHANNELS + 1);
-            updates.extend(named.map(|(channel, seq)| Item {
-                channel: channel.to_string().into(),
-                seq,
-                event: None,
-                data: None,
-            }));
-        }
+        };
         let message = RedisMessage {
             from: self.process_id,
             at_us: commit.at.map(to_wall),

@@ -10,9 +10,17 @@ const WIDTH: usize = 116;
 pub fn document(introduction: &str, root: &'static [Key]) -> String {
     let mut file = Document::default();
     file.prose(introduction);
-    file.below(root, "", false);
+    file.below(root, "", Form::Active);
     let text: Vec<&str> = file.text.lines().map(str::trim_end).collect();
     text.join("\n") + "\n"
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Active,
+    /// Commented out.
+    Example,
 }
 
 #[derive(Default)]
@@ -21,17 +29,17 @@ struct Document {
 }
 
 impl Document {
-    /// The values of a section, then the sections in it. `is_example` for those of a list, which are commented out.
-    fn keys(&mut self, keys: &'static [Key], path: &str, is_example: bool) {
+    /// The values of a section, then the sections in it. The keys of a list are examples.
+    fn keys(&mut self, keys: &'static [Key], path: &str, form: Form) {
         for key in keys.iter().filter(|key| key.is_listed) {
             if matches!(key.shape, Shape::Value) {
-                self.value(key, is_example);
+                self.value(key, form);
             }
         }
-        self.below(keys, path, is_example);
+        self.below(keys, path, form);
     }
 
-    fn below(&mut self, keys: &'static [Key], path: &str, is_example: bool) {
+    fn below(&mut self, keys: &'static [Key], path: &str, form: Form) {
         for key in keys {
             let path = join(path, key.name);
             let text = key.text.join(" ");
@@ -39,13 +47,16 @@ impl Document {
                 Shape::Value => {}
                 Shape::Section(own) => {
                     // A section whose keys have no defaults is only an example.
-                    let is_example = is_example || own.iter().all(|key| default(key).is_none());
-                    self.header(&format!("[{path}]"), &text, is_example);
-                    self.keys(own, &path, is_example);
+                    let form = match own.iter().all(|key| default(key).is_none()) {
+                        true => Form::Example,
+                        false => form,
+                    };
+                    self.header(&format!("[{path}]"), &text, form);
+                    self.keys(own, &path, form);
                 }
                 Shape::List(Shape::Section(own)) => {
-                    self.header(&format!("[[{path}]]"), &text, true);
-                    self.keys(own, &path, true);
+                    self.header(&format!("[[{path}]]"), &text, Form::Example);
+                    self.keys(own, &path, Form::Example);
                 }
                 Shape::List(Shape::Kinds { common, kinds }) => {
                     self.kinds(&path, &text, common, &kinds());
@@ -62,12 +73,12 @@ impl Document {
                 0 => text,
                 _ => "",
             };
-            self.header(&format!("[[{path}]]"), title, true);
+            self.header(&format!("[[{path}]]"), title, Form::Example);
             self.prose(&format!("{:?}: {}.", kind.name, kind.text));
             self.line(&format!("# kind = {:?}", kind.name));
             for key in common.iter().filter(|key| key.name != "kind") {
                 if at == 0 {
-                    self.value(key, true);
+                    self.value(key, Form::Example);
                 } else if key.is_required {
                     self.line(&format!("# {} = {}", key.name, shown(key)));
                 }
@@ -75,21 +86,21 @@ impl Document {
             let same = kinds[..at].iter().find(|of| are_same(of.keys, kind.keys));
             match same {
                 Some(same) => self.prose(&format!("The keys are those of {:?}.", same.name)),
-                None => self.keys(kind.keys, path, true),
+                None => self.keys(kind.keys, path, Form::Example),
             }
         }
     }
 
-    fn header(&mut self, header: &str, text: &str, is_example: bool) {
+    fn header(&mut self, header: &str, text: &str, form: Form) {
         self.text.push('\n');
         self.prose(text);
-        self.line(&match is_example {
-            true => format!("# {header}"),
-            false => header.to_owned(),
+        self.line(&match form {
+            Form::Example => format!("# {header}"),
+            Form::Active => header.to_owned(),
         });
     }
 
-    fn value(&mut self, key: &Key, is_example: bool) {
+    fn value(&mut self, key: &Key, form: Form) {
         let mut text = key.text.join(" ");
         let range = key.range.map(|range| range.to_string());
         let accepted = match (range, key.unit_name()) {
@@ -107,7 +118,7 @@ impl Document {
         }
         self.prose(text.trim());
         let line = format!("{} = {}", key.name, shown(key));
-        self.line(&match is_example || default(key).is_none() {
+        self.line(&match form == Form::Example || default(key).is_none() {
             true => format!("# {line}"),
             false => line,
         });

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Provider, Providers, Work, telemetry};
+use super::{Provider, Providers, Work, health::Attempt, telemetry};
 use crate::chain::{NodeError, Tag};
 use chaincast_protocol::BlockRef;
 
@@ -44,11 +44,11 @@ impl Providers {
         let due = self.list.iter().filter_map(|provider| {
             let health = provider.health.lock();
             let usable = health.is_usable(now) || health.is_trial_due(now);
-            usable.then_some((provider, health.is_open()))
+            usable.then_some((provider, health.next_attempt()))
         });
         let due: Vec<_> = due.collect();
-        let heads = join_all(due.into_iter().map(|(provider, trial)| async move {
-            let head = self.run_on(provider, trial, |node| async move {
+        let heads = join_all(due.into_iter().map(|(provider, attempt)| async move {
+            let head = self.run_on(provider, attempt, |node| async move {
                 node.tagged(Tag::Latest).await
             });
             // Errors are recorded with the provider.
@@ -99,12 +99,9 @@ impl Providers {
         join_all(heads.into_iter().map(|(provider, head)| async move {
             let mut verified = true;
             if head.number - least > self.lag_blocks {
-                let there =
-                    self.run_on(
-                        provider,
-                        false,
-                        |node| async move { node.at(head.number).await },
-                    );
+                let there = self.run_on(provider, Attempt::Regular, |node| async move {
+                    node.at(head.number).await
+                });
                 // An error is recorded with the provider and says nothing about its head; another block does.
                 match there.await {
                     Ok(there) => verified = there.is_some(),

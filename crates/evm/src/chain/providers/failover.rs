@@ -4,13 +4,25 @@ use std::{future::Future, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Providers, Work, health::Change, provider::Provider, telemetry};
+use super::{
+    Providers, Work,
+    health::{Attempt, Change},
+    provider::Provider,
+    telemetry,
+};
 use crate::chain::{Link, Node, NodeError};
 use chaincast_model::KnownBlock;
 use chaincast_protocol::BlockRef;
 
-/// A position, and whether the request is the trial of an open circuit.
-type Candidate = (usize, bool);
+/// A position, and what a request to that provider is.
+type Candidate = (usize, Attempt);
+
+/// What becomes of an earlier proof of the chain that a provider serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Reuse,
+    Repeat,
+}
 
 impl Providers {
     /// Runs `work` on one node after the other until one succeeds. On failure the error names every provider that was
@@ -38,9 +50,9 @@ impl Providers {
         F: Future<Output = Result<T, NodeError>>,
     {
         let mut errors = Vec::new();
-        for (position, trial) in self.order(kind)? {
+        for (position, attempt) in self.order(kind)? {
             let provider = &self.list[position];
-            match self.run_on(provider, trial, &work).await {
+            match self.run_on(provider, attempt, &work).await {
                 Ok(done) => {
                     self.record_disproved(&errors);
                     return Ok((position, done));
@@ -58,21 +70,21 @@ impl Providers {
     pub(in crate::chain) async fn run_on<T, F>(
         &self,
         provider: &Provider,
-        trial: bool,
+        attempt: Attempt,
         work: impl Fn(Arc<Node>) -> F,
     ) -> Result<T, NodeError>
     where
         F: Future<Output = Result<T, NodeError>>,
     {
         if !provider.health.lock().proven {
-            self.prove(provider, false).await?;
+            self.prove(provider, Proof::Reuse).await?;
         }
         let began = Instant::now();
         let done = work(provider.node.clone()).await;
         let now = Instant::now();
         let change = match &done {
-            Ok(_) => provider.health.lock().succeeded(now, now - began, trial),
-            Err(error) => provider.health.lock().failed(now, error, trial),
+            Ok(_) => provider.health.lock().succeeded(now, now - began, attempt),
+            Err(error) => provider.health.lock().failed(now, error, attempt),
         };
         self.report_change(provider, change);
         if let Err(error @ NodeError::Throttled { .. }) = &done {
@@ -100,16 +112,16 @@ impl Providers {
         );
     }
 
-    /// Checks which chain a provider serves, even if known when `again`; returns the block that identifies it.
+    /// Checks which chain a provider serves; returns the block that identifies it.
     pub(super) async fn prove(
         &self,
         provider: &Provider,
-        again: bool,
+        earlier: Proof,
     ) -> Result<BlockRef, NodeError> {
         let started = Instant::now();
         let _once = provider.proving.lock().await;
         let known = self.known.read().clone();
-        if !again {
+        if earlier == Proof::Reuse {
             let health = provider.health.lock();
             match known.first() {
                 Some(expected) if health.proven => return Ok(expected.block),
@@ -138,7 +150,7 @@ impl Providers {
                 // A provider without proof is on trial, if its circuit is open.
                 Err(error) => {
                     health.unproven_at = Some(now);
-                    health.failed(now, error, true)
+                    health.failed(now, error, Attempt::Trial)
                 }
             }
         };
@@ -187,13 +199,13 @@ impl Providers {
             let candidate = if health.is_usable(now) {
                 // A lagging node has old blocks as well.
                 let lags = kind == Work::Live && health.is_lagging();
-                Some((false, u8::from(lags)))
+                Some((Attempt::Regular, u8::from(lags)))
             } else if health.is_trial_due(now) {
-                Some((true, 2))
+                Some((Attempt::Trial, 2))
             } else {
                 None
             };
-            candidate.map(|(trial, rank)| ((rank, active != Some(position), position), trial))
+            candidate.map(|(attempt, rank)| ((rank, active != Some(position), position), attempt))
         };
         let mut ranked: Vec<_> = suitable
             .iter()
@@ -202,7 +214,7 @@ impl Providers {
         ranked.sort_unstable();
         let mut order: Vec<Candidate> = ranked
             .into_iter()
-            .map(|((_, _, position), trial)| (position, trial))
+            .map(|((_, _, position), attempt)| (position, attempt))
             .collect();
         if order.is_empty() {
             let not_resting = |position: &usize| {
@@ -216,7 +228,7 @@ impl Providers {
                 .iter()
                 .copied()
                 .filter(not_resting)
-                .map(|position| (position, true))
+                .map(|position| (position, Attempt::Trial))
                 .collect();
         }
         if order.is_empty() {

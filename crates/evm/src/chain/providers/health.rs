@@ -61,6 +61,14 @@ impl ProviderState {
     }
 }
 
+/// What a request to a provider is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::chain) enum Attempt {
+    Regular,
+    /// It decides whether the open circuit closes.
+    Trial,
+}
+
 /// The effect of an answer on the circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -145,8 +153,12 @@ impl Health {
         self.open.is_none() && self.rest_remaining(now).is_none()
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
+    /// What a request that begins now is.
+    pub(super) fn next_attempt(&self) -> Attempt {
+        match self.open {
+            Some(_) => Attempt::Trial,
+            None => Attempt::Regular,
+        }
     }
 
     /// Whether its circuit is open and a trial is due.
@@ -177,12 +189,12 @@ impl Health {
     }
 
     /// Records a good answer. Only a trial closes an open circuit: an answer to an earlier request proves nothing.
-    pub(super) fn succeeded(&mut self, now: Instant, took: Duration, trial: bool) -> Change {
+    pub(super) fn succeeded(&mut self, now: Instant, took: Duration, attempt: Attempt) -> Change {
         self.latency = Some(match self.latency {
             Some(before) => (before * (LATENCY_WEIGHT - 1) + took) / LATENCY_WEIGHT,
             None => took,
         });
-        if self.open.is_some() && !trial {
+        if self.open.is_some() && attempt == Attempt::Regular {
             return Change::None;
         }
         self.failures = 0;
@@ -195,7 +207,7 @@ impl Health {
     }
 
     /// Records an error. A lagging node or a request that is too large is no failure.
-    pub(super) fn failed(&mut self, now: Instant, error: &NodeError, trial: bool) -> Change {
+    pub(super) fn failed(&mut self, now: Instant, error: &NodeError, attempt: Attempt) -> Change {
         let weight = match error {
             NodeError::Missing { .. } | NodeError::TooLarge { .. } | NodeError::Resting { .. } => {
                 return Change::None;
@@ -227,7 +239,7 @@ impl Health {
             _ => 1,
         };
         self.last_error = Some(error.to_string());
-        self.count(now, weight, trial)
+        self.count(now, weight, attempt)
     }
 
     /// The number of throttlings since the last log line, if another line is due.
@@ -242,14 +254,14 @@ impl Health {
     /// Records that it does not have what another provider returned.
     pub(super) fn record_missing(&mut self, now: Instant, error: &NodeError) -> Change {
         self.last_error = Some(error.to_string());
-        self.count(now, 1, false)
+        self.count(now, 1, Attempt::Regular)
     }
 
-    fn count(&mut self, now: Instant, weight: u32, trial: bool) -> Change {
+    fn count(&mut self, now: Instant, weight: u32, attempt: Attempt) -> Change {
         self.healthy_since = None;
         self.failures = self.failures.saturating_add(weight);
         match self.open {
-            Some(_) if trial => {
+            Some(_) if attempt == Attempt::Trial => {
                 self.open = Some(now + self.cooldown.next_delay());
                 Change::None
             }
@@ -297,14 +309,23 @@ mod tests {
     fn circuit_opens_on_consecutive_failures() {
         let (mut health, now) = (health(), Instant::now());
         for _ in 0..2 {
-            assert_eq!(health.failed(now, &unreachable(), false), Change::None);
+            assert_eq!(
+                health.failed(now, &unreachable(), Attempt::Regular),
+                Change::None
+            );
         }
-        health.succeeded(now, SECOND, false);
+        health.succeeded(now, SECOND, Attempt::Regular);
         for _ in 0..2 {
-            assert_eq!(health.failed(now, &unreachable(), false), Change::None);
+            assert_eq!(
+                health.failed(now, &unreachable(), Attempt::Regular),
+                Change::None
+            );
         }
         assert!(health.is_usable(now));
-        assert_eq!(health.failed(now, &unreachable(), false), Change::Opened);
+        assert_eq!(
+            health.failed(now, &unreachable(), Attempt::Regular),
+            Change::Opened
+        );
         assert_eq!(health.state(now), ProviderState::Failed);
         assert!(!health.proven);
     }
@@ -312,20 +333,23 @@ mod tests {
     #[test]
     fn wrong_data_opens_circuit_until_trial() {
         let (mut health, now) = (health(), Instant::now());
-        assert_eq!(health.failed(now, &bad(), false), Change::Opened);
-        assert_eq!(health.succeeded(now, SECOND, false), Change::None);
+        assert_eq!(health.failed(now, &bad(), Attempt::Regular), Change::Opened);
+        assert_eq!(
+            health.succeeded(now, SECOND, Attempt::Regular),
+            Change::None
+        );
         assert!(!health.is_trial_due(now) && health.is_trial_due(now + SECOND));
         // Failed trials double the cooldown, up to a bound; failures of earlier requests do not.
         let mut at = now + SECOND;
-        health.failed(at, &bad(), false);
+        health.failed(at, &bad(), Attempt::Regular);
         assert!(health.is_trial_due(at));
         for wait in [2, 4, 8, 16, 16] {
-            health.failed(at, &unreachable(), true);
+            health.failed(at, &unreachable(), Attempt::Trial);
             assert!(!health.is_trial_due(at + SECOND * wait - Duration::from_millis(1)));
             at += SECOND * wait;
             assert!(health.is_trial_due(at));
         }
-        assert_eq!(health.succeeded(at, SECOND, true), Change::Closed);
+        assert_eq!(health.succeeded(at, SECOND, Attempt::Trial), Change::Closed);
         assert_eq!(health.state(at), ProviderState::Ok);
     }
 
@@ -337,11 +361,11 @@ mod tests {
             reason: "429".to_owned(),
             retry_after: Some(SECOND * seconds),
         };
-        health.failed(now, &throttled(7), false);
+        health.failed(now, &throttled(7), Attempt::Regular);
         assert_eq!(health.state(now), ProviderState::Resting);
         assert_eq!(health.rest_remaining(now), Some(7 * SECOND));
         assert!(health.is_usable(now + 7 * SECOND));
-        health.failed(now, &throttled(100_000), false);
+        health.failed(now, &throttled(100_000), Attempt::Regular);
         assert_eq!(health.rest_remaining(now), Some(60 * SECOND));
     }
 
@@ -356,15 +380,15 @@ mod tests {
         let mut rests = Vec::new();
         for _ in 0..3 {
             // Two parallel ones count once.
-            health.failed(now, &throttled, false);
-            health.failed(now, &throttled, false);
+            health.failed(now, &throttled, Attempt::Regular);
+            health.failed(now, &throttled, Attempt::Regular);
             let rest = health.rest_remaining(now).unwrap();
             rests.push(rest.as_millis());
             now += rest;
         }
         assert_eq!(rests, [500, 1_000, 2_000]);
-        health.succeeded(now, SECOND, false);
-        health.failed(now, &throttled, false);
+        health.succeeded(now, SECOND, Attempt::Regular);
+        health.failed(now, &throttled, Attempt::Regular);
         assert_eq!(health.rest_remaining(now), Some(SECOND / 2));
     }
 
@@ -378,7 +402,7 @@ mod tests {
         };
         let mut rests = Vec::new();
         for _ in 0..3 {
-            health.failed(now, &throttled, false);
+            health.failed(now, &throttled, Attempt::Regular);
             let rest = health.rest_remaining(now).unwrap();
             rests.push(rest.as_millis());
             now += rest;
@@ -395,10 +419,10 @@ mod tests {
             retry_after: None,
         };
         assert_eq!(health.throttled_since_log(now), None);
-        health.failed(now, &throttled, false);
+        health.failed(now, &throttled, Attempt::Regular);
         assert_eq!(health.throttled_since_log(now), Some(1));
         for _ in 0..5 {
-            health.failed(now, &throttled, false);
+            health.failed(now, &throttled, Attempt::Regular);
             assert_eq!(health.throttled_since_log(now + SECOND), None);
         }
         assert_eq!(health.throttled_since_log(now + 61 * SECOND), Some(5));
@@ -408,10 +432,10 @@ mod tests {
     fn health_starts_at_first_good_answer() {
         let (mut health, now) = (health(), Instant::now());
         assert!(!health.is_healthy_for(SECOND, now));
-        health.succeeded(now, SECOND, false);
+        health.succeeded(now, SECOND, Attempt::Regular);
         assert!(health.is_healthy_for(SECOND, now + SECOND));
-        health.failed(now + SECOND, &unreachable(), false);
-        health.succeeded(now + SECOND, SECOND, false);
+        health.failed(now + SECOND, &unreachable(), Attempt::Regular);
+        health.succeeded(now + SECOND, SECOND, Attempt::Regular);
         assert!(!health.is_healthy_for(SECOND, now + SECOND + SECOND / 2));
         assert!(health.is_healthy_for(SECOND, now + 2 * SECOND));
     }
@@ -424,7 +448,7 @@ mod tests {
             what: "block 7".to_owned(),
         };
         for _ in 0..9 {
-            health.failed(now, &missing, false);
+            health.failed(now, &missing, Attempt::Regular);
         }
         assert_eq!(health.state(now), ProviderState::Ok);
         for _ in 0..3 {

@@ -38,21 +38,25 @@ impl Providers {
     }
 
     async fn height(&self, provider: &Provider) -> Result<u64, NodeError> {
-        let (rests, trial) = {
+        let (rests, attempt) = {
             let now = Instant::now();
             let health = provider.health.lock();
-            (health.rest_remaining(now), health.is_open())
+            (health.rest_remaining(now), health.next_attempt())
         };
         if let Some(wait) = rests {
             let url = provider.node.redacted_url();
             return Err(NodeError::Resting { url, wait });
         }
-        let head = self.run_on(provider, trial, |node| async move {
+        let head = self.run_on(provider, attempt, |node| async move {
             let head = node.tagged(Tag::Latest).await?;
             node.or_missing(head, || "a block".to_owned())
         });
         let number = head.await?.number;
-        let there = self.run_on(provider, trial, |node| async move { node.at(number).await });
+        let there = self.run_on(
+            provider,
+            attempt,
+            |node| async move { node.at(number).await },
+        );
         match there.await? {
             Some(_) => Ok(number),
             None => Err(NodeError::Missing {

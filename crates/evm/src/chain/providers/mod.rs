@@ -32,7 +32,10 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::{sync::watch, time::Instant};
 
-use self::health::Limits;
+use self::{
+    failover::Proof,
+    health::{Attempt, Limits},
+};
 use super::{ChainConfig, Link, Node, NodeError, Tag, request_metrics};
 use chaincast_model::KnownBlock;
 use chaincast_protocol::{B256, BlockRef, ChainId};
@@ -125,7 +128,7 @@ impl Providers {
         }
         let mut errors = Vec::new();
         for provider in &self.list {
-            match self.prove(provider, true).await {
+            match self.prove(provider, Proof::Repeat).await {
                 Ok(block) => return Ok(block),
                 Err(error) => errors.push((provider.name.as_str(), error)),
             }
@@ -176,10 +179,10 @@ impl Providers {
     /// successor is checked.
     pub async fn confirm(&self, block: BlockRef) -> Result<(), NodeError> {
         let first = self.order(Work::Live)?.into_iter().next();
-        let (position, trial) = first.unwrap_or((self.active_position(), true));
+        let (position, attempt) = first.unwrap_or((self.active_position(), Attempt::Trial));
         let provider = &self.list[position];
         let found = self
-            .run_on(provider, trial, |node| async move {
+            .run_on(provider, attempt, |node| async move {
                 node.at(block.number).await
             })
             .await?;
@@ -201,14 +204,14 @@ impl Providers {
             return false;
         };
         let now = Instant::now();
-        let trial = {
+        let attempt = {
             let health = provider.health.lock();
             if !health.is_usable(now) && !health.is_trial_due(now) {
                 return false;
             }
-            health.is_open()
+            health.next_attempt()
         };
-        let found = self.run_on(provider, trial, |node| async move {
+        let found = self.run_on(provider, attempt, |node| async move {
             node.at(block.number).await
         });
         matches!(found.await, Ok(Some(found)) if found == block)

@@ -30,6 +30,14 @@ pub(in super::super) struct Averages {
     windows: FxHashMap<usize, SourceWindow>,
 }
 
+/// Which windows are read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refill {
+    All,
+    /// Those of contracts that have become readable since the last time: stored logs count too.
+    NewlyReadable,
+}
+
 struct SourceWindow {
     of: AveragedSource,
     window: PriceWindow,
@@ -60,7 +68,9 @@ impl Averages {
         };
         if let Some(sources) = sources {
             let last = head.map(|head| head.number);
-            averages.refill(connection, sources, last, true).await?;
+            averages
+                .refill(connection, sources, last, Refill::All)
+                .await?;
         }
         Ok(averages)
     }
@@ -78,11 +88,12 @@ impl Averages {
         };
         if let Some(ancestor) = ancestor {
             let last = Some(ancestor.number);
-            self.refill(connection, sources, last, true).await?;
+            self.refill(connection, sources, last, Refill::All).await?;
         }
         if let Some(first) = blocks.first() {
             let last = first.header.number.checked_sub(1);
-            self.refill(connection, sources, last, false).await?;
+            self.refill(connection, sources, last, Refill::NewlyReadable)
+                .await?;
         }
         let mut ticks = Vec::new();
         for block in blocks {
@@ -100,19 +111,19 @@ impl Averages {
         Ok(ticks)
     }
 
-    /// Reads windows again, as of the end of a stored block: all, or those of contracts that have become readable since,
-    /// as stored logs count too.
+    /// Reads windows again, as of the end of a stored block.
     async fn refill(
         &mut self,
         connection: &mut PgConnection,
         sources: &OnChainSources,
         last: Option<u64>,
-        all: bool,
+        refill: Refill,
     ) -> Result<(), StoreError> {
         let chain_id = self.chain_id;
         for entry in self.windows.values_mut() {
             let was_read = std::mem::replace(&mut entry.is_read, sources.is_read(entry.of.source));
-            if all || (entry.is_read && !was_read) {
+            let newly_readable = entry.is_read && !was_read;
+            if refill == Refill::All || newly_readable {
                 let read = window_after(connection, sources, chain_id, entry.of, last);
                 entry.window = read.await?;
             }
