@@ -9,6 +9,7 @@ mod bad_input;
 mod candles;
 mod chains;
 mod check;
+mod circles;
 mod client_disconnects;
 mod clients;
 mod commands;
