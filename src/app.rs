@@ -1,10 +1,11 @@
 //! The composition root: bind, wire, spawn, drain.
 
 mod descriptors;
+mod error;
 mod hosts;
 mod jwt;
 
-pub use self::descriptors::Descriptors;
+pub use self::{descriptors::Descriptors, error::AppError};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,27 +21,21 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::jwt::JwtVerifier;
-use crate::{
-    config::{Config, ConfigError},
-    page,
-};
+use crate::{config::Config, page};
 use chaincast_api::ApiState;
-use chaincast_base::{
-    shutdown::{Failures, TaskFailure, Tasks},
-    telemetry::TelemetryError,
-};
-use chaincast_bus::{Bus, BusError};
+use chaincast_base::shutdown::{Failures, Tasks};
+use chaincast_bus::Bus;
 use chaincast_evm::{chain::ChainConfig, contract::Contract};
-use chaincast_gateway::{Gateway, GatewayError, KnownChannels};
+use chaincast_gateway::{Gateway, KnownChannels};
 use chaincast_http::{
-    client::{OriginError, OriginPolicy},
+    client::OriginPolicy,
     server::{self, ConnectionCapacity},
 };
-use chaincast_ingest::{ChainContext, ChainWriters, IngestError, PriceIngest, PriceSignals};
+use chaincast_ingest::{ChainContext, ChainWriters, PriceIngest, PriceSignals};
 use chaincast_model::IndexMode;
-use chaincast_prices::{OnChainSources, PriceConfigError};
+use chaincast_prices::OnChainSources;
 use chaincast_protocol::ChainLimits;
-use chaincast_store::{Store, StoreError};
+use chaincast_store::Store;
 
 /// The part of the service that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,33 +49,6 @@ pub enum Role {
 
 /// Minimum time for writers to finish their commit on shutdown, even if sessions used up the drain timeout.
 const WRITER_GRACE: Duration = Duration::from_secs(1);
-
-/// Why the application did not start, or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    #[error(transparent)]
-    Ingest(#[from] IngestError),
-    #[error(transparent)]
-    Prices(#[from] PriceConfigError),
-    #[error("api.allowed_origins: {0}")]
-    Origin(#[from] OriginError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error("cannot read the address of the listening socket: {0}")]
-    Address(std::io::Error),
-    #[error(transparent)]
-    Task(#[from] TaskFailure),
-    #[error("some tasks did not end within {0:?} of shutdown and were abandoned")]
-    Drain(Duration),
-}
 
 /// A running chaincast.
 pub struct App {

@@ -4,51 +4,19 @@
 mod error;
 mod line_starts;
 mod overlay;
+mod sections;
 mod validate;
 mod warnings;
 
+pub use self::{error::ConfigError, sections::Config};
 pub use chaincast_base::settings::Problem;
-pub use error::ConfigError;
 
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use chaincast_api::ApiConfig;
-use chaincast_base::{
-    settings::{Key, Problems, Setting, document, settings},
-    telemetry::TelemetryConfig,
-};
-use chaincast_bus::BusConfig;
-use chaincast_evm::{
-    chain::ChainConfig,
-    contract::{self, Contract, ContractConfig},
-};
-use chaincast_gateway::GatewayConfig;
-use chaincast_http::server::ServerConfig;
-use chaincast_prices::PriceConfig;
-use chaincast_protocol::ChainId;
-use chaincast_store::StoreConfig;
-
-settings! {
-    /// The whole configuration. `config/default.toml` documents every key.
-    pub struct Config {
-        server: ServerConfig = ServerConfig::default();
-        database: StoreConfig = StoreConfig::default();
-        /// One section per chain. The first chain is the default of `new-block` and of REST requests without ?chain=.
-        chains: Vec<ChainConfig> = Vec::new();
-        /// One section per contract, or per group of contracts with one ABI. Events are decoded, stored and published on
-        /// contract:NAME and contract:NAME:EVENT. The events of a contract added later are decoded from stored logs; those of
-        /// a removed one are deleted.
-        contracts: Vec<ContractConfig> = Vec::new();
-        /// See docs/prices.md. The first nine keys may also be set in [[prices.tokens]], for one token.
-        prices: PriceConfig = PriceConfig::default();
-        bus: BusConfig = BusConfig::default();
-        gateway: GatewayConfig = GatewayConfig::default();
-        api: ApiConfig = ApiConfig::default();
-        telemetry: TelemetryConfig = TelemetryConfig::default();
-    }
-}
+use chaincast_base::settings::Problems;
+use chaincast_evm::contract::{self, Contract};
 
 /// The sources of a configuration.
 #[derive(Debug, Clone, Default)]
@@ -121,16 +89,6 @@ impl Sources {
 }
 
 impl Config {
-    /// The text of `config/default.toml`.
-    pub fn documentation() -> String {
-        document(include_str!("config/introduction.txt"), Self::KEYS)
-    }
-
-    /// The default chain: of `new-block`, and of requests without `?chain=`. A valid configuration has at least one.
-    pub fn first_chain(&self) -> ChainId {
-        self.chains.first().map_or(0, |chain| chain.chain_id)
-    }
-
     /// The configured contracts, compiled with their ABI files.
     pub fn contracts(&self) -> Result<Vec<Contract>, ConfigError> {
         let chains: Vec<_> = self.chains.iter().map(|chain| chain.chain_id).collect();
@@ -178,14 +136,6 @@ impl Config {
             }
         }
         Ok((config, problems))
-    }
-
-    /// The configuration in a TOML table, with the default of what cannot be read.
-    fn from_table(table: Table) -> (Self, Problems) {
-        let mut problems = Problems::new(Self::KEYS);
-        let whole = Key::new::<Self>("", &[], String::new);
-        let config = Setting::read(table.into(), &whole, "", &mut problems);
-        (config.unwrap_or_default(), problems)
     }
 
     fn or_invalid(self, sources: &Sources, problems: Vec<Problem>) -> Result<Self, ConfigError> {

@@ -5,9 +5,9 @@
 //! failure. An unreachable price source is a warning, because the service runs without it; a rejected one is a failure.
 
 mod prices;
+mod report;
 
-use std::fmt::Display;
-
+use self::report::Report;
 use super::{ConfigArgs, Failure, terminal::Paint};
 use crate::{
     app::Descriptors,
@@ -85,11 +85,6 @@ pub(super) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     }
 }
 
-struct Report {
-    paint: Paint,
-    failed: usize,
-}
-
 /// The check results of one provider of a chain.
 struct CheckedProvider {
     role: Role,
@@ -160,23 +155,6 @@ impl ProviderFault {
 }
 
 impl Report {
-    fn line<E: Display>(&mut self, what: &str, result: Result<String, E>) {
-        let (mark, text) = match result {
-            Ok(text) => (self.paint.green("ok  "), text),
-            Err(error) => {
-                self.failed += 1;
-                (self.paint.red("FAIL"), error.to_string())
-            }
-        };
-        println!("{mark} {what}: {text}");
-    }
-
-    /// Prints a problem that does not keep the service from running.
-    fn warn(&self, what: &str, text: &str) {
-        let mark = self.paint.yellow("warn");
-        println!("{mark} {what}: {text}");
-    }
-
     fn chain(&mut self, providers: &[CheckedProvider]) {
         let served = is_served(providers);
         for (what, result) in providers.iter().flat_map(|one| &one.lines) {

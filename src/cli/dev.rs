@@ -1,17 +1,13 @@
 //! `chaincast dev`: the whole system on one machine, without prior setup.
 
+mod args;
 mod banner;
 mod environment;
 mod settings;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::Write, path::Path};
 
-use clap::Args;
-
+pub(super) use self::args::DevArgs;
 use super::{Failure, terminal};
 use crate::{
     app::{App, Role},
@@ -21,52 +17,6 @@ use chaincast_base::telemetry;
 use chaincast_http::server;
 use chaincast_store::Store;
 use environment::Environment;
-
-#[derive(Debug, Args)]
-pub(super) struct DevArgs {
-    /// Port of the HTTP server; 0 picks a free one
-    #[arg(long, default_value_t = 3000, env = "PORT")]
-    port: u16,
-    /// Address to listen on; 0.0.0.0 for all interfaces, for example in a container
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
-    /// Directory for the database, the chain and the keys
-    #[arg(long, default_value = ".chaincast", value_name = "DIR")]
-    data_dir: PathBuf,
-    /// Seconds between anvil's blocks
-    #[arg(long, default_value = "2", value_parser = block_time, value_name = "SECONDS")]
-    block_time: Duration,
-    /// Port of the embedded anvil; 0 picks a free one
-    #[arg(long, default_value_t = 8545)]
-    anvil_port: u16,
-    /// Index this node instead of an embedded anvil. If it is another anvil, the demo contracts are deployed and traded
-    /// there too; see --no-demo
-    #[arg(long, value_name = "URL")]
-    rpc_url: Option<String>,
-    /// Use this database instead of the private one
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<String>,
-    /// Seed of the demo market; the same seed repeats the same price moves
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Deploy no demo contracts and run no demo market: index blocks only
-    #[arg(long)]
-    no_demo: bool,
-    /// Drop the index and index the current chain from the start. The banner shows the directory of the database; to
-    /// delete the database itself, stop chaincast and remove that directory and the data directory
-    #[arg(long)]
-    reset: bool,
-}
-
-fn block_time(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| format!("{text:?} is not a number of seconds"))?;
-    if !(0.1..=3600.0).contains(&seconds) {
-        return Err("must be 0.1 to 3600 seconds".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
 
 pub(super) async fn run(args: DevArgs) -> Result<(), Failure> {
     // Further signals while starting or draining are ignored: children must be stopped in order.

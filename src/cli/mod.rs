@@ -2,7 +2,9 @@
 
 mod backfill;
 mod check;
+mod config_args;
 mod dev;
+mod failure;
 mod health;
 mod migrate;
 mod serve;
@@ -11,11 +13,11 @@ mod token;
 mod verify;
 mod watch;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Sources};
+use self::{config_args::ConfigArgs, failure::Failure};
 
 /// Index EVM chains and token prices into Postgres, and stream both live and without gaps
 #[derive(Debug, Parser)]
@@ -49,40 +51,6 @@ enum Command {
     Token(token::TokenArgs),
     /// Print updates of channels as they arrive
     Watch(watch::WatchArgs),
-}
-
-#[derive(Debug, Args)]
-struct ConfigArgs {
-    /// Configuration file (TOML); config/default.toml documents every key
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-impl ConfigArgs {
-    fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(&Sources::from_process(Some(&self.config)))
-    }
-}
-
-/// Why a command failed.
-#[derive(Debug)]
-enum Failure {
-    /// Exit code 1.
-    Failed(String),
-    /// Exit code 2: the command line or the configuration is invalid.
-    Usage(String),
-}
-
-impl Failure {
-    fn failed(error: impl std::fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::Usage(error.to_string())
-    }
 }
 
 /// Runs the command of this process. Exit codes: 0 success, 1 failure, 2 usage or configuration error.
