@@ -14,9 +14,6 @@ const ALLOWED: [(&str, &str, &str); 1] = [
     ("protocol", "channel/kind.rs", "channel/mod.rs"),
 ];
 
-/// The crates that are not checked.
-const UNCHECKED: [&str; 1] = ["gateway"];
-
 #[test]
 fn modules_do_not_use_each_other_in_circles() {
     let mut found = Vec::new();
@@ -29,9 +26,6 @@ fn modules_do_not_use_each_other_in_circles() {
             true => "chaincast",
             false => path.file_name().unwrap().to_str().unwrap(),
         };
-        if UNCHECKED.contains(&name) {
-            continue;
-        }
         let src = path.join("src");
         let modules = source::modules(&src.join("lib.rs"));
         let file = |module: usize| {
