@@ -50,6 +50,7 @@ mod read_pool;
 mod reset;
 mod retention;
 mod store;
+mod stored_log;
 pub mod ticks;
 pub mod token_contracts;
 pub mod tokens;

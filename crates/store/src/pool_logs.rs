@@ -2,7 +2,11 @@
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, chain::bigint, contracts::parse_log};
+use super::{
+    StoreError,
+    chain::bigint,
+    stored_log::{parse_log, within_limit},
+};
 use chaincast_model::IndexedLog;
 use chaincast_protocol::{Address, B256, BlockRef, ChainId};
 
@@ -169,13 +173,7 @@ pub async fn logs_emitted(
     .bind(i64::from(limit) + 1)
     .fetch_all(connection)
     .await?;
-    if rows.len() > limit as usize {
-        return Ok(None);
-    }
-    rows.iter()
-        .map(pool_log)
-        .collect::<Result<_, _>>()
-        .map(Some)
+    within_limit(&rows, limit, pool_log)
 }
 
 fn pool_log(row: &PgRow) -> Result<PoolLog, StoreError> {

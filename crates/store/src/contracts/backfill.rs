@@ -1,9 +1,12 @@
 //! Stored logs, for the contract backfill.
 
-use alloy::primitives::Bytes;
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::PgConnection;
 
-use crate::{StoreError, chain::bigint};
+use crate::{
+    StoreError,
+    chain::bigint,
+    stored_log::{parse_log, within_limit},
+};
 use chaincast_model::IndexedLog;
 use chaincast_protocol::{Address, B256, ChainId};
 
@@ -58,34 +61,5 @@ pub async fn stored_logs(
         .bind(i64::from(limit) + 1)
         .fetch_all(connection)
         .await?;
-    if rows.len() > limit as usize {
-        return Ok(None);
-    }
-    rows.iter()
-        .map(parse_log)
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-/// A row of `logs`, with its block's number.
-pub(crate) fn parse_log(row: &PgRow) -> Result<(u64, IndexedLog), StoreError> {
-    let corrupt = |error: std::array::TryFromSliceError| StoreError::Corrupt {
-        what: "log",
-        reason: error.to_string(),
-    };
-    let mut topics = Vec::with_capacity(4);
-    for column in ["topic0", "topic1", "topic2", "topic3"] {
-        if let Some(topic) = row.try_get::<Option<&[u8]>, _>(column)? {
-            topics.push(B256::try_from(topic).map_err(corrupt)?);
-        }
-    }
-    let log = IndexedLog {
-        index: row.try_get::<i32, _>("log_index")? as u32,
-        transaction_index: row.try_get::<i32, _>("transaction_index")? as u32,
-        transaction_hash: None,
-        address: Address::try_from(row.try_get::<&[u8], _>("address")?).map_err(corrupt)?,
-        topics,
-        data: Bytes::copy_from_slice(row.try_get("data")?),
-    };
-    Ok((row.try_get::<i64, _>("block_number")? as u64, log))
+    within_limit(&rows, limit, parse_log)
 }

@@ -9,7 +9,6 @@ mod event;
 mod state;
 mod stored_events;
 
-pub(crate) use backfill::parse_log;
 pub use backfill::{StoredLogQuery, stored_logs};
 pub(crate) use event::unwind;
 pub use event::{channels_above, insert, insert_events};
