@@ -20,6 +20,7 @@
 //! ```
 
 pub mod faulty_node;
+mod observed;
 pub mod price_servers;
 mod scenario_file;
 mod synthetic_node;

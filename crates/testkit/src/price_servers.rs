@@ -17,6 +17,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::observed::wait_until;
+
 /// Limit of a request's head, in bytes.
 const MAX_HEAD: usize = 64 * 1_024;
 /// Most queued commands of a stream; beyond it the stream is dropped.
@@ -82,7 +84,7 @@ impl PricePage {
 
     /// Waits until this many requests have arrived in total.
     pub async fn wait_for_requests(&self, count: usize) -> Vec<String> {
-        wait(&self.requests, |requests| requests.len() >= count).await
+        wait_until(&self.requests, |requests| requests.len() >= count).await
     }
 }
 
@@ -217,7 +219,7 @@ impl Hermes {
 
     /// Waits until the observed state satisfies a condition.
     pub async fn wait_until(&self, condition: impl FnMut(&Streams) -> bool) -> Streams {
-        wait(&self.shared.observed, condition).await
+        wait_until(&self.shared.observed, condition).await
     }
 
     /// What it observed until now.
@@ -325,17 +327,4 @@ fn rejection(status: u16, lines: &[String]) -> String {
 async fn client_closed(stream: &mut TcpStream) {
     let mut byte = [0];
     while matches!(stream.read(&mut byte).await, Ok(1..)) {}
-}
-
-async fn wait<T: Clone>(sender: &watch::Sender<T>, condition: impl FnMut(&T) -> bool) -> T {
-    let mut observed = sender.subscribe();
-    let found = observed
-        .wait_for(condition)
-        .await
-        .map(|observed| observed.clone());
-    match found {
-        Ok(observed) => observed,
-        // The caller keeps the sender alive.
-        Err(_) => std::future::pending().await,
-    }
 }

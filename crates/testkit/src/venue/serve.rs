@@ -14,6 +14,7 @@ use super::{
     Action, Observed, VenueProtocol, VenueTick, connection,
     shared::{Command, VenueShared},
 };
+use crate::observed::wait_until;
 
 /// A venue on a free local port. Serves until it is dropped.
 pub struct Venue {
@@ -124,16 +125,7 @@ impl Venue {
 
     /// Waits until the observed state satisfies a condition.
     pub async fn wait_until(&self, condition: impl FnMut(&Observed) -> bool) -> Observed {
-        let mut observed = self.shared.observed.subscribe();
-        let found = observed
-            .wait_for(condition)
-            .await
-            .map(|observed| observed.clone());
-        match found {
-            Ok(observed) => observed,
-            // The sender lives as long as `self`.
-            Err(_) => std::future::pending().await,
-        }
+        wait_until(&self.shared.observed, condition).await
     }
 }
 
