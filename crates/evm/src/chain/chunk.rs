@@ -71,6 +71,13 @@ impl Workers {
     }
 }
 
+/// The number of blocks from `from` to `to`.
+pub(super) fn block_count(from: u64, to: u64) -> usize {
+    usize::try_from(to - from)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1)
+}
+
 impl Node {
     /// Blocks from `from` up to at most `to`: as many as the limit of the node allows, at least one. If a block is
     /// missing or wrong, the blocks before it. The lowest `turn` goes first. Does not wait for a resting node: another
@@ -89,10 +96,7 @@ impl Node {
         loop {
             let permit = self.gate.acquire(turn).await;
             let permit = permit.map_err(|wait| self.resting_error(wait))?;
-            let blocks = usize::try_from(to - from)
-                .unwrap_or(usize::MAX)
-                .saturating_add(1)
-                .min(permit.blocks);
+            let blocks = block_count(from, to).min(permit.blocks);
             let result = self
                 .clone()
                 .fetch_chunk(from, blocks, checks, &workers)

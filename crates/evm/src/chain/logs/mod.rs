@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     BlockTarget, CheckError, ChecksConfig, Chunk, Node, NodeError,
-    chunk::Workers,
+    chunk::{Workers, block_count},
     decode::header_fits,
     prealloc::PreallocVec,
     verify::{Times, block_hash},
@@ -102,9 +102,7 @@ impl Node {
         loop {
             let permit = self.log_gate.acquire(turn).await;
             let permit = permit.map_err(|wait| self.resting_error(wait))?;
-            let count = usize::try_from(to - from)
-                .unwrap_or(usize::MAX)
-                .saturating_add(1)
+            let count = block_count(from, to)
                 .min(permit.blocks)
                 .min(self.blocks_that_fit());
             let result = self.clone().range(from, count, &workers).await;
