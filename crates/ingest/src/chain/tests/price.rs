@@ -110,6 +110,14 @@ async fn time_of_head(fixture: &AnvilFixture) -> u64 {
     time.to()
 }
 
+/// The `[prices]` section with one source, which reads this feed or proxy.
+fn chainlink(address: Address) -> String {
+    format!(
+        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
+         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{address}'"
+    )
+}
+
 /// Starts a writer with `text` as its `[prices]` section.
 async fn ingest(
     fixture: &AnvilFixture,
@@ -176,10 +184,7 @@ async fn follows_proxy_to_next_aggregator_with_its_answer() {
         start_block: fixture.control.head().await.unwrap().0,
         ..fixture.config()
     };
-    let text = format!(
-        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
-         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{proxy}'"
-    );
+    let text = chainlink(proxy);
     let (running, _) = ingest(&fixture, config, &text).await;
     assert_eq!(until_last(&fixture, "chainlink", "2000").await, ["2000"]);
     let at_end = format!(
@@ -212,10 +217,7 @@ async fn answer_of_proxy_counts_over_later_ones_of_others() {
     let old = feed(&fixture, usd(2_000)).await;
     let new = feed(&fixture, usd(2_500)).await;
     let proxy = create(&fixture, PROXY, (old,).abi_encode_params()).await;
-    let text = format!(
-        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
-         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{proxy}'"
-    );
+    let text = chainlink(proxy);
     let (running, _) = ingest(&fixture, fixture.config(), &text).await;
     until_last(&fixture, "chainlink", "2000").await;
     answer(&fixture, old, usd(2_100)).await;
@@ -242,10 +244,7 @@ async fn answer_of_proxy_counts_over_later_ones_of_others() {
 async fn restart_does_not_store_answer_again() {
     let fixture = AnvilFixture::new().await;
     let feed = feed(&fixture, usd(2_000)).await;
-    let text = format!(
-        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\n
-         [[sources]]\nkind = 'chainlink'\ntoken = 'ETH'\naddress = '{feed}'"
-    );
+    let text = chainlink(feed);
     for _ in 0..2 {
         let (running, _) = ingest(&fixture, fixture.config(), &text).await;
         fixture.control.mine(1).await.unwrap();
@@ -317,19 +316,11 @@ async fn contract_of_another_kind_is_reported_with_missing_call() {
 #[tokio::test]
 async fn average_of_pool_follows_chain_and_reorg() {
     let fixture = AnvilFixture::new().await;
-    let mut tokens = Vec::new();
-    for symbol in ["AAA", "BBB"] {
-        let arguments = (symbol.to_owned(), symbol.to_owned(), U256::from(18)).abi_encode_params();
-        tokens.push(create(&fixture, TOKEN, arguments).await);
-    }
-    let arguments = (tokens[0], tokens[1], root(2)).abi_encode_params();
-    let pool = create(&fixture, POOL, arguments).await;
     // Token 0 is priced, so that a root of 2 is a price of 4.
-    let base = tokens.iter().min().unwrap();
+    let (pool, averaged) = averaged_pool(&fixture, 60).await;
     let text = format!(
-        "follow_interval_ms = 100\n[[tokens]]\nsymbol = 'ETH'\naddress = '{base}'\n
-         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nmin_liquidity = 1000\n
-         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nprice = 'twap'\ntwap_seconds = 60"
+        "{averaged}\n
+         [[sources]]\nkind = 'uniswap-v3'\ntoken = 'ETH'\naddress = '{pool}'\nquote = 'USD'\nmin_liquidity = 1000"
     );
     let (running, _) = ingest(&fixture, fixture.config(), &text).await;
     fixture.caught_up().await;
