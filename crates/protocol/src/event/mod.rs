@@ -84,7 +84,7 @@ impl Event {
 }
 
 /// Monetary fields. Formats that distinguish strings, integers and floats always encode them as strings, because a
-/// [`JsonNumber`] can be `3456` or `3456.12`.
+/// [`JsonNumber`](crate::JsonNumber) can be `3456` or `3456.12`.
 pub const DECIMALS: [&str; 7] = [
     "price",
     "confidence",
