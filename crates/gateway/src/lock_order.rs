@@ -3,15 +3,17 @@
 //! | order | lock | type | who locks it |
 //! |---|---|---|---|
 //! | 1 | the channels of the hub | [`OuterLock`] | anyone who holds none of the others |
-//! | 2 | the subscriptions of one session | [`InnerLock`] | only who shows [`Held`], the proof that the channels are locked |
+//! | 2 | the subscriptions of one session | [`InnerLock`] | only who shows [`Held`], the proof that the channels are locked; or for one read |
 //! | 3 | the outbox of one session | [`LeafLock`] | each verb of the outbox for itself; for several steps only who shows [`Held`], or without waiting |
 //!
-//! A thread that waits for an outbox therefore holds at most locks that come before it. Who holds several outboxes at once
-//! (io_uring) got them without waiting, and ends sessions only after it has released them, because that locks the channels.
+//! The types give the order between these three. That a thread holds one lock of each kind at most, and that a verb takes
+//! no other lock, is a convention: `Held` can be shown twice. Who holds several outboxes at once (io_uring) got them without
+//! waiting, and ends sessions only after it has released them, because that locks the channels.
 //!
 //! Every other lock of the gateway (the registry of sessions, the sessions that a flusher must write, the identity and
-//! rates of a session, the counts of watches and connections) is held for one verb of its owner, which waits for no other
-//! lock meanwhile. No lock is held across an await.
+//! rates of a session, the counts of watches and connections) is held for one verb of its owner, which waits for no lock
+//! meanwhile but that of an outbox: the map of polling sessions asks them whether they have ended. No blocking lock is held
+//! across an await; clippy.toml lists the guards.
 
 use std::{
     marker::PhantomData,
@@ -75,6 +77,11 @@ impl<T> DerefMut for OuterGuard<'_, T> {
 impl<T> InnerLock<T> {
     pub fn lock<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
         self.0.lock()
+    }
+
+    /// For one read by a thread that needs no other lock meanwhile.
+    pub fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.0.lock())
     }
 }
 

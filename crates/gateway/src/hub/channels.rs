@@ -23,7 +23,7 @@ use crate::{
 /// Which idle channels are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idle {
-    /// All.
+    /// Those of every kind.
     All,
     /// Those of kinds that are not kept without subscribers.
     NotKept,

@@ -288,14 +288,14 @@ impl Hub {
         self.0.registry.due(self.0.shared.clock.ms())
     }
 
-    /// The close reason during shutdown. The delay is random within the reconnect window, so that clients do not all
-    /// reconnect at the same time.
+    /// The close reason during shutdown.
     pub fn going_away(&self) -> CloseReason {
         CloseReason::GoingAway {
             retry_after_ms: self.retry_after_ms(),
         }
     }
 
+    /// When a client may reconnect: random within the reconnect window, so that not all reconnect at the same time.
     pub fn retry_after_ms(&self) -> u64 {
         rand::random_range(0..=self.0.limits.reconnect_window_ms)
     }

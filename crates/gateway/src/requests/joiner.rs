@@ -143,21 +143,20 @@ impl Joiner {
 
     /// Refuses channels beyond the session's limit, before a watch begins for them.
     fn enforce_limit(&self, session: &Session, all: Vec<Named>) -> Vec<Named> {
-        let mut channels = self.parts.hub.channels();
-        let (_, held) = channels.split();
-        let subscriptions = session.subscriptions(held);
         let most = self.parts.config.limits.subscriptions;
-        let mut room = most.saturating_sub(subscriptions.len());
-        let mut check = |requested: RequestedChannel| {
-            let mut known = subscriptions.iter();
-            if !known.any(|known| known.channel == requested.channel) {
-                room = room.checked_sub(1).ok_or_else(|| too_many(most))?;
-            }
-            Ok(requested)
-        };
-        all.into_iter()
-            .map(|(name, requested)| (name, requested.and_then(&mut check)))
-            .collect()
+        session.with_subscriptions(|subscriptions| {
+            let mut room = most.saturating_sub(subscriptions.len());
+            let mut check = |requested: RequestedChannel| {
+                let mut known = subscriptions.iter();
+                if !known.any(|known| known.channel == requested.channel) {
+                    room = room.checked_sub(1).ok_or_else(|| too_many(most))?;
+                }
+                Ok(requested)
+            };
+            all.into_iter()
+                .map(|(name, requested)| (name, requested.and_then(&mut check)))
+                .collect()
+        })
     }
 
     /// Reads from the store what joining the channel needs.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::{
     Session,
-    outbox::{BeginWrite, Written},
+    outbox::{Absence, BeginWrite, Written},
 };
 use crate::observe::Sent;
 
@@ -50,12 +50,7 @@ impl Session {
     /// as backlog immediately; updates shared by many sessions count once no poller came for about a second.
     pub fn flush(self: &Arc<Self>) -> FlushOutcome {
         if self.socket.get().is_none() {
-            if self.outbox.offer_to_poller() {
-                match self.waker.take() {
-                    Some(poller) => poller.wake(),
-                    None => self.outbox.mark_unread(),
-                }
-            }
+            self.wake_poller(Absence::CountsAsUnread);
             return FlushOutcome::Blocked;
         }
         let (flushed, sent) = self.flush_counted();
@@ -63,13 +58,18 @@ impl Session {
         flushed
     }
 
+    fn wake_poller(&self, absence: Absence) {
+        let poller = self.outbox.offer_to_poller(|| self.waker.take(), absence);
+        if let Some(poller) = poller {
+            poller.wake();
+        }
+    }
+
     /// As [`Self::flush`], but the caller counts what was sent, and a missing poller has no effect.
     pub fn flush_counted(self: &Arc<Self>) -> (FlushOutcome, Sent) {
         let blocked = (FlushOutcome::Blocked, Sent::default());
         let Some(socket) = self.socket.get() else {
-            if self.outbox.offer_to_poller() {
-                self.waker.wake();
-            }
+            self.wake_poller(Absence::IsIgnored);
             return blocked;
         };
         // Direct system call: the runtime's own write first checks its readiness flag, which is expensive for a small

@@ -235,6 +235,11 @@ impl Session {
         self.client.lock().admit(Instant::now())
     }
 
+    /// Reads the subscriptions without the channels. `read` takes no other lock.
+    pub(crate) fn with_subscriptions<T>(&self, read: impl FnOnce(&[Subscription]) -> T) -> T {
+        self.subscriptions.read(|all| read(all))
+    }
+
     /// The session's subscriptions, which change only while the channels are locked.
     pub fn subscriptions<'a>(&'a self, channels: Held<'a>) -> MutexGuard<'a, Vec<Subscription>> {
         self.subscriptions.lock(channels)
@@ -299,7 +304,7 @@ impl Session {
 
     /// Bytes queued, to be called about once a second; `None` while they are being written.
     pub fn measure_backlog(&self) -> Option<usize> {
-        self.outbox.measure(self.drain())
+        self.outbox.measure(|| self.drain())
     }
 
     fn drain(&self) -> Drain {

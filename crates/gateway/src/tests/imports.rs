@@ -32,7 +32,7 @@ fn modules_import_without_circles() {
 fn folders_import_without_circles() {
     let mut folders = Graph::new();
     for (from, targets) in Sources::read().graph() {
-        let folder = |module: &Module| module[..1].to_vec();
+        let folder = |module: &Module| module.iter().take(1).cloned().collect::<Module>();
         let others = targets.iter().map(folder).filter(|to| *to != folder(&from));
         folders.entry(folder(&from)).or_default().extend(others);
     }
@@ -56,10 +56,10 @@ impl Sources {
                 .collect();
             let last = module.last().unwrap();
             let is_test = module[0] == "tests" || last.ends_with("tests");
-            if is_test || relative == Path::new("lib") {
+            if is_test {
                 continue;
             }
-            module.pop_if(|last| last == "mod");
+            module.pop_if(|last| last == "mod" || last == "lib");
             let text = std::fs::read_to_string(&path).unwrap();
             files.insert(module, without_tests(&text));
         }
@@ -236,7 +236,7 @@ fn contains(code: &str, word: &str) -> bool {
 }
 
 fn without_tests(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod tests");
+    let end = text.find("#[cfg(test)]\nmod tests {");
     text[..end.unwrap_or(text.len())].to_owned()
 }
 

@@ -2,16 +2,16 @@
 //! server-sent events.
 
 pub mod connection;
-pub mod context;
+pub(crate) mod context;
 mod cors;
 mod deflate_negotiation;
 mod frame_reader;
 pub mod handshake;
 pub mod io_task;
 mod linger;
-pub mod problem;
-pub mod refusals;
-pub mod socketio;
-pub mod sse;
-pub mod streaming_response;
-pub mod websocket;
+pub(crate) mod problem;
+pub(crate) mod refusals;
+pub(crate) mod socketio;
+pub(crate) mod sse;
+pub(crate) mod streaming_response;
+pub(crate) mod websocket;

@@ -4,8 +4,7 @@
 //! response that is still being sent; and only if they exceed a few messages. So the fan-out to clients that keep up
 //! costs nothing here, and a burst of any size is no backlog before a write was tried. Above three quarters of the limit
 //! every reporting session has an equal share instead of its own bound. Above the limit the sessions with the largest
-//! backlogs are closed (`upkeep/eviction`). At 9/8 of the limit reporting sessions queue
-//! nothing more.
+//! backlogs are closed (`upkeep/eviction`). At 9/8 of the limit reporting sessions queue nothing more.
 
 use std::sync::{
     Arc,

@@ -18,7 +18,7 @@ pub use contents::Unsent;
 pub use delivery::{Delivery, PushOutcome};
 pub use drained::{Taken, Written};
 
-use std::{io, io::ErrorKind, ops::Range, sync::Arc};
+use std::{io, io::ErrorKind, ops::Range, sync::Arc, task::Waker};
 
 use chaincast_protocol::encode::{ChannelName, Drain, Packet, Wire};
 use parking_lot::MutexGuard;
@@ -33,6 +33,15 @@ use crate::{
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Outbox(LeafLock<Contents>);
+
+/// What a missing poller means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// The client does not read what was queued for it alone.
+    CountsAsUnread,
+    /// One may come within the second: [`Outbox::measure`] decides.
+    IsIgnored,
+}
 
 /// An outbox that stays locked for several steps.
 pub struct Batch<'a>(MutexGuard<'a, Contents>);
@@ -164,19 +173,23 @@ impl Outbox {
         self.0.lock().end_write(sent, stopped)
     }
 
-    /// A poller is about to be woken; `false` if there is nothing for it.
-    pub fn offer_to_poller(&self) -> bool {
+    /// The poller to be woken, if anything is queued. If none waits, what is queued counts as unread when `absence` says
+    /// so. `poller` is called while the outbox is locked, so that no poller takes the packets in between.
+    pub fn offer_to_poller(
+        &self,
+        poller: impl FnOnce() -> Option<Waker>,
+        absence: Absence,
+    ) -> Option<Waker> {
         let mut contents = self.0.lock();
         contents.clear_dirty();
-        !contents.is_empty()
-    }
-
-    /// No poller is there: what is queued counts as unread.
-    pub fn mark_unread(&self) {
-        let mut contents = self.0.lock();
-        if !contents.is_empty() {
+        if contents.is_empty() {
+            return None;
+        }
+        let poller = poller();
+        if poller.is_none() && absence == Absence::CountsAsUnread {
             contents.set_blocked(true);
         }
+        poller
     }
 
     /// Takes whole payloads up to `most` bytes, at least one if any is queued. They count as backlog until
@@ -192,10 +205,11 @@ impl Outbox {
 
     /// Bytes queued, to be called about once a second; `None` while the outbox is being written. If no poller has come
     /// since the last call, what is queued counts as unread.
-    pub fn measure(&self, drain: Drain) -> Option<usize> {
+    /// `drain` is called while the outbox is locked.
+    pub fn measure(&self, drain: impl FnOnce() -> Drain) -> Option<usize> {
         let mut contents = self.0.try_lock()?;
         let bytes = contents.bytes();
-        if drain == Drain::Poller {
+        if drain() == Drain::Poller {
             contents.mark_unpolled();
         }
         Some(bytes)

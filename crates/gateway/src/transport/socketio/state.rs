@@ -14,6 +14,7 @@ use crate::{auth::bearer_token, session::random_id};
 
 /// Interval between sweeps for ended connections and overdue joins.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
 pub struct SocketIo(Arc<Inner>);
