@@ -13,14 +13,82 @@ use bigdecimal::{BigDecimal, num_bigint::BigInt};
 
 use super::{
     LogView, TickFault,
+    kind_entry::{KindEntry, no_feeds, read},
+    max_age::{DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS},
     observation::{Observation, time_ms},
+    source_config::{KeyProblem, SourceConfig, SourceSettings},
     venue_time::{self, MAX_AHEAD_MS},
 };
+use chaincast_base::settings::{Kind, settings};
+use chaincast_protocol::{Address, ChainId, USD};
 
 sol!(Aggregator, "../../abi/chainlink_aggregator.json");
 
 /// Topic 0 of the event.
 pub(super) const TOPIC: B256 = Aggregator::AnswerUpdated::SIGNATURE_HASH;
+
+pub(super) static KIND: KindEntry = KindEntry {
+    kind: Kind {
+        name: "chainlink",
+        text: "a Chainlink feed, priced in USD",
+        keys: ChainlinkConfig::KEYS,
+    },
+    read: read::<ChainlinkConfig>,
+    feeds: no_feeds,
+};
+
+settings! {
+    /// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
+    pub struct ChainlinkConfig {
+        /// Default: the first configured chain; it must have logs.
+        chain_id: Option<ChainId> = None, example("1");
+        /// The proxy, whose current aggregator is used, or an aggregator.
+        address: Address = Address::ZERO, required(), example("\"0x…\"");
+        /// Decimals of the answer; read from the contract. If it is set and differs, the source is rejected.
+        decimals: Option<u8> = None, example("8");
+        /// An answer older than this at the time of its block is rejected; use the feed's own heartbeat plus some minutes.
+        /// It is also the default of `max_age_ms`.
+        heartbeat_ms: Option<u64> = None, range(1, MAX_AGE_LIMIT_MS), example("4000000");
+    }
+}
+
+impl SourceSettings for ChainlinkConfig {
+    fn quote(&self) -> &str {
+        USD
+    }
+
+    fn default_max_age_ms(&self) -> u64 {
+        // An answer rejected at this age cannot be used for longer.
+        self.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS)
+    }
+
+    fn contract(&self) -> Option<(Option<ChainId>, Address)> {
+        Some((self.chain_id, self.address))
+    }
+
+    fn has_answers(&self) -> bool {
+        true
+    }
+
+    fn problems(
+        &self,
+        source: &SourceConfig,
+        _has_address: bool,
+        _is_reported: &dyn Fn(&str) -> bool,
+    ) -> Vec<KeyProblem> {
+        let max_age_ms = source.max_age_ms;
+        let shorter = self
+            .heartbeat_ms
+            .filter(|heartbeat| max_age_ms > *heartbeat);
+        // An answer rejected at this age cannot be used for longer.
+        let problem = shorter.map(|heartbeat_ms| {
+            let expected =
+                format!("must be at most heartbeat_ms, {heartbeat_ms}, not {max_age_ms}");
+            ("max_age_ms", expected)
+        });
+        problem.into_iter().collect()
+    }
+}
 
 /// An answer of an aggregator or a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

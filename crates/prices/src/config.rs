@@ -2,18 +2,15 @@
 //!
 //! Reading checks each key by itself; `validate` checks whether the entries are consistent.
 
-use std::sync::Arc;
-
 use super::{
-    ExchangeConfig, HttpConfig, Listing, PoolConfig, PoolPrice, PythConfig, Unit, exchange,
-    max_age::{DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS},
+    ExchangeConfig, SourceConfig, exchange,
     policy::{
         self, AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,
         DEFAULT_MAX_JUMP_BPS, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, PublishRules,
     },
 };
 use chaincast_base::settings::settings;
-use chaincast_protocol::{Address, ChainId, Token, USD};
+use chaincast_protocol::{Address, ChainId, Token};
 
 settings! {
     /// `[prices]`; see [`PriceConfig::validate`] for its constraints.
@@ -87,46 +84,6 @@ fn token_label(entry: &toml::Value) -> String {
     symbol.map_or_else(String::new, |symbol| format!(" ({symbol})"))
 }
 
-/// `[[prices.sources]]`; read by `source_entry`, with the keys of [`SourceKeys`](super::SourceKeys) and of its kind.
-#[derive(Debug, Clone)]
-pub struct SourceConfig {
-    pub token: Token,
-    /// Name in the `sources` of a price; the name of the kind if omitted. Unique within the token.
-    pub name: Option<String>,
-    /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`].
-    pub max_age_ms: u64,
-    /// `scale` and `invert`: convert the reported price to the price of one token.
-    pub unit: Unit,
-    pub kind: SourceKind,
-}
-
-/// The kind of a source, with its settings.
-#[derive(Debug, Clone)]
-pub enum SourceKind {
-    Chainlink(ChainlinkConfig),
-    UniswapV2(PoolConfig),
-    UniswapV3(PoolConfig),
-    Pyth(PythConfig),
-    Http(Box<HttpConfig>),
-    /// A symbol of any registered exchange.
-    Exchange(Listing),
-}
-
-settings! {
-    /// A Chainlink aggregator that emits `AnswerUpdated`, or the proxy in front of it; priced in USD.
-    pub struct ChainlinkConfig {
-        /// Default: the first configured chain; it must have logs.
-        chain_id: Option<ChainId> = None, example("1");
-        /// The proxy, whose current aggregator is used, or an aggregator.
-        address: Address = Address::ZERO, required(), example("\"0x…\"");
-        /// Decimals of the answer; read from the contract. If it is set and differs, the source is rejected.
-        decimals: Option<u8> = None, example("8");
-        /// An answer older than this at the time of its block is rejected; use the feed's own heartbeat plus some minutes.
-        /// It is also the default of `max_age_ms`.
-        heartbeat_ms: Option<u64> = None, range(1, MAX_AGE_LIMIT_MS), example("4000000");
-    }
-}
-
 /// Most `min_sources`.
 const MAX_SOURCES: u64 = 1_000;
 
@@ -159,70 +116,6 @@ impl PriceConfig {
         CandleRules {
             grace_ms: self.candle_grace_ms.cast_signed(),
             publish_ms: self.candle_publish_ms.cast_signed(),
-        }
-    }
-}
-
-impl SourceConfig {
-    /// The name of the source that clients see.
-    pub fn source_name(&self) -> Arc<str> {
-        match &self.name {
-            Some(name) => name.as_str().into(),
-            None => self.kind.default_name().into(),
-        }
-    }
-}
-
-impl SourceKind {
-    /// The kind as written in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Chainlink(_) => "chainlink",
-            Self::UniswapV2(_) => "uniswap-v2",
-            Self::UniswapV3(_) => "uniswap-v3",
-            Self::Pyth(_) => "pyth",
-            Self::Http(_) => "http",
-            Self::Exchange(listing) => listing.kind(),
-        }
-    }
-
-    /// The default name of a source: the kind, and whether it is an average.
-    pub fn default_name(&self) -> &'static str {
-        match self {
-            Self::UniswapV2(pool) if pool.price == PoolPrice::Twap => "uniswap-v2-twap",
-            Self::UniswapV3(pool) if pool.price == PoolPrice::Twap => "uniswap-v3-twap",
-            other => other.name(),
-        }
-    }
-
-    /// The default `max_age_ms`.
-    pub(super) fn default_max_age_ms(&self) -> u64 {
-        match self {
-            // An answer rejected at this age cannot be used for longer.
-            Self::Chainlink(feed) => feed.heartbeat_ms.unwrap_or(DEFAULT_MAX_AGE_MS),
-            Self::UniswapV2(_) | Self::UniswapV3(_) => DEFAULT_MAX_AGE_MS,
-            Self::Http(page) => DEFAULT_FEED_MAX_AGE_MS.max(page.interval_ms.saturating_mul(3)),
-            Self::Pyth(_) | Self::Exchange(_) => DEFAULT_FEED_MAX_AGE_MS,
-        }
-    }
-
-    /// The quote currency of the ticks.
-    pub fn quote(&self) -> &str {
-        match self {
-            Self::Chainlink(_) => USD,
-            Self::UniswapV2(pool) | Self::UniswapV3(pool) => &pool.quote,
-            Self::Pyth(feed) => &feed.quote,
-            Self::Http(page) => &page.quote,
-            Self::Exchange(listing) => listing.quote(),
-        }
-    }
-
-    /// For a source on a chain: the configured chain and the address of the contract.
-    pub fn contract(&self) -> Option<(Option<ChainId>, Address)> {
-        match self {
-            Self::Chainlink(feed) => Some((feed.chain_id, feed.address)),
-            Self::UniswapV2(pool) | Self::UniswapV3(pool) => Some((pool.chain_id, pool.address)),
-            Self::Pyth(_) | Self::Http(_) | Self::Exchange(_) => None,
         }
     }
 }

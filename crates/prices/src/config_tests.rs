@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    super::{DEFAULT_MAX_AGE_MS, chainlink::ChainlinkConfig, exchange::Listing},
+    *,
+};
 
 const FEED: &str = "kind = 'chainlink'\ntoken = 'eth'\n\
     address = '0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419'\n";
@@ -18,13 +21,8 @@ fn each_kind_has_its_keys_and_defaults() {
     assert_eq!(feed.token.as_str(), "ETH");
     assert_eq!(&*feed.source_name(), "chainlink");
     assert_eq!(feed.max_age_ms, DEFAULT_MAX_AGE_MS);
-    assert!(matches!(
-        feed.kind,
-        SourceKind::Chainlink(ChainlinkConfig {
-            decimals: Some(8),
-            ..
-        })
-    ));
+    let settings = feed.kind.settings_as::<ChainlinkConfig>().unwrap();
+    assert_eq!(settings.decimals, Some(8));
 
     let pair = read(&format!(
         "{PAIR}name = 'pool'\nmax_age_ms = 5\nchain_id = 10"
@@ -72,10 +70,9 @@ fn url_scheme_is_lowercased() {
     let source = read(
         "kind = 'kraken'\ntoken = 'eth'\nquote = 'usd'\nsymbol = 'ETH/USD'\nurl = 'WS://Host/Path'",
     );
-    match source.unwrap().kind {
-        SourceKind::Exchange(listing) => assert_eq!(listing.url(), "ws://Host/Path"),
-        other => panic!("{other:?}"),
-    }
+    let kind = source.unwrap().kind;
+    let listing = kind.settings_as::<Listing>().unwrap();
+    assert_eq!(listing.url(), "ws://Host/Path");
 }
 
 #[test]

@@ -24,13 +24,6 @@ sol! {
         function token0() external view returns (address);
         function token1() external view returns (address);
     }
-    // Answered by pools of this kind only; the return values differ among forks.
-    interface PairV2 {
-        function getReserves() external view;
-    }
-    interface PoolV3 {
-        function slot0() external view;
-    }
 }
 
 /// A query of the facts that one source needs.
@@ -45,8 +38,23 @@ pub struct ContractQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueryKind {
     Feed { with_answer: bool },
-    Pair,
-    Pool,
+    Pool(Probe),
+}
+
+/// A call without arguments that only contracts of one kind answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Probe {
+    selector: [u8; 4],
+    signature: &'static str,
+}
+
+impl Probe {
+    pub(super) const fn of<C: SolCall>() -> Self {
+        Self {
+            selector: C::SELECTOR,
+            signature: C::SIGNATURE,
+        }
+    }
 }
 
 /// Facts reported by a contract; `None` for those it did not report.
@@ -80,14 +88,7 @@ impl ContractQuery {
                 self.fetch_feed(node, number, with_answer, &mut first_error)
                     .await?
             }
-            QueryKind::Pair => {
-                self.fetch_pool::<PairV2::getReservesCall>(node, &mut first_error)
-                    .await?
-            }
-            QueryKind::Pool => {
-                self.fetch_pool::<PoolV3::slot0Call>(node, &mut first_error)
-                    .await?
-            }
+            QueryKind::Pool(probe) => self.fetch_pool(node, probe, &mut first_error).await?,
         };
         Ok((facts, first_error))
     }
@@ -124,15 +125,16 @@ impl ContractQuery {
         })
     }
 
-    /// `K` is a call that only pools of this kind answer.
-    async fn fetch_pool<K: SolCall>(
+    /// Only pools of the kind answer the probe.
+    async fn fetch_pool(
         self,
         node: &Node,
+        probe: Probe,
         first_error: &mut Option<ContractError>,
     ) -> Result<ContractFacts, NodeError> {
         let at = self.address;
-        let answer = node.call(at, &K::SELECTOR).await;
-        let is_of_kind = bytes_of_answer(answer, at, K::SIGNATURE, first_error)?.is_some();
+        let answer = node.call(at, &probe.selector).await;
+        let is_of_kind = bytes_of_answer(answer, at, probe.signature, first_error)?.is_some();
         let answer = node.call(at, &PoolTokens::token0Call {}.abi_encode()).await;
         let token0 = answer_to::<PoolTokens::token0Call>(answer, at, first_error)?;
         let answer = node.call(at, &PoolTokens::token1Call {}.abi_encode()).await;

@@ -10,7 +10,6 @@ use super::{
     contract_state::{ContractState, LogDecoder, Spec},
     decimal::is_price,
     observation::Observation,
-    uniswap_v2, uniswap_v3,
 };
 use chaincast_base::telemetry::log_limit::LogLimit;
 use chaincast_model::{LogOrigin, Tick};
@@ -36,14 +35,15 @@ impl Source {
         decoder: &LogDecoder,
         log: &LogView<'_>,
     ) -> Result<Observation, TickFault> {
-        let raw = match (decoder, &self.spec) {
-            (LogDecoder::Feed { decimals }, spec) => {
-                chainlink::observe(log, *decimals, spec.heartbeat_ms())
+        let raw = match (&self.spec, decoder) {
+            (Spec::Feed(feed), LogDecoder::Feed { decimals }) => {
+                chainlink::observe(log, *decimals, feed.heartbeat_ms)
             }
-            (LogDecoder::Pool(shape), spec) if spec.topic() == uniswap_v3::TOPIC => {
-                uniswap_v3::observe(log, *shape, spec.minimum())
+            (Spec::Pool { pool, .. }, LogDecoder::Pool(shape)) => {
+                (pool.contract.observe)(log, *shape, pool.config.minimum())
             }
-            (LogDecoder::Pool(shape), spec) => uniswap_v2::observe(log, *shape, spec.minimum()),
+            // Not reached: a source makes its decoder itself.
+            _ => Err(TickFault::Malformed("decoder of another kind".to_owned())),
         };
         self.in_price_unit(raw?)
     }

@@ -5,8 +5,10 @@
 use bigdecimal::BigDecimal;
 
 use super::{
-    ChainlinkConfig, ContractError, FeedState, PoolConfig, chainlink,
-    contract_facts::ContractFacts, pool::PoolShape,
+    ContractError, FeedState, SourceKind,
+    chainlink::{self, ChainlinkConfig},
+    contract_facts::ContractFacts,
+    pool::{Pool, PoolConfig, PoolShape},
 };
 use chaincast_protocol::{Address, B256};
 
@@ -18,8 +20,7 @@ const MAX_PHASES: usize = 16;
 pub(super) enum Spec {
     Feed(ChainlinkConfig),
     Pool {
-        config: Box<PoolConfig>,
-        topic: B256,
+        pool: Box<Pool>,
         /// Address of the priced token on this chain.
         token: Option<Address>,
     },
@@ -59,22 +60,22 @@ pub(super) struct ContractState {
 }
 
 impl Spec {
-    pub(super) fn feed(config: &ChainlinkConfig) -> Self {
-        Self::Feed(config.clone())
-    }
-
-    pub(super) fn pool(config: &PoolConfig, topic: B256, token: Option<Address>) -> Self {
-        Self::Pool {
-            config: Box::new(config.clone()),
-            topic,
-            token,
+    /// The configuration of a source on a chain; `token` is the address of the priced token there.
+    pub(super) fn from_kind(kind: &SourceKind, token: Option<Address>) -> Option<Self> {
+        if let Some(feed) = kind.settings_as::<ChainlinkConfig>() {
+            return Some(Self::Feed(feed.clone()));
         }
+        let pool = kind.settings_as::<Pool>()?;
+        Some(Self::Pool {
+            pool: Box::new(pool.clone()),
+            token,
+        })
     }
 
     pub(super) fn address(&self) -> Address {
         match self {
             Self::Feed(config) => config.address,
-            Self::Pool { config, .. } => config.address,
+            Self::Pool { pool, .. } => pool.config.address,
         }
     }
 
@@ -82,7 +83,7 @@ impl Spec {
     pub(super) fn topic(&self) -> B256 {
         match self {
             Self::Feed(_) => chainlink::TOPIC,
-            Self::Pool { topic, .. } => *topic,
+            Self::Pool { pool, .. } => pool.contract.topic,
         }
     }
 
@@ -93,21 +94,15 @@ impl Spec {
         }
     }
 
-    /// Minimum amount of the quote token in a pool.
-    pub(super) fn minimum(&self) -> Option<&BigDecimal> {
-        match self {
-            Self::Feed(_) => None,
-            Self::Pool { config, .. } => config.minimum(),
-        }
-    }
-
     /// The window of an average in seconds, the contract and the event.
     pub(super) fn average(&self) -> Option<(u64, Address, B256)> {
         match self {
             Self::Feed(_) => None,
-            Self::Pool { config, topic, .. } => {
-                Some((config.average_seconds()?, config.address, *topic))
-            }
+            Self::Pool { pool, .. } => Some((
+                pool.config.average_seconds()?,
+                pool.config.address,
+                pool.contract.topic,
+            )),
         }
     }
 
@@ -122,11 +117,8 @@ impl Spec {
                 "chainlink {} decimals {:?} heartbeat {:?}",
                 config.address, config.decimals, config.heartbeat_ms
             ),
-            Self::Pool {
-                config,
-                topic,
-                token,
-            } => {
+            Self::Pool { pool, token } => {
+                let (config, topic) = (&pool.config, pool.contract.topic);
                 let spot = format!(
                     "pool {} {topic} token {token:?} base {:?} decimals {:?} {:?} minimum {:?}",
                     config.address,
@@ -157,7 +149,7 @@ impl ContractState {
             Spec::Feed(config) => config
                 .decimals
                 .map(|decimals| LogDecoder::Feed { decimals }),
-            Spec::Pool { config, .. } => configured_shape(config).map(LogDecoder::Pool),
+            Spec::Pool { pool, .. } => configured_shape(&pool.config).map(LogDecoder::Pool),
         };
         Self {
             decoder,
@@ -280,8 +272,8 @@ impl ContractState {
                 self.is_complete |= reported && self.decoder.is_some();
                 self.set_aggregator(*aggregator, block)
             }
-            (Spec::Pool { config, token, .. }, ContractFacts::Pool { tokens, decimals }) => {
-                match shape(config, *token, *tokens, *decimals) {
+            (Spec::Pool { pool, token }, ContractFacts::Pool { tokens, decimals }) => {
+                match shape(&pool.config, *token, *tokens, *decimals) {
                     Ok(Some(shape)) => {
                         self.refusal = None;
                         self.decoder = Some(LogDecoder::Pool(shape));

@@ -90,7 +90,14 @@ fn pool(keys: &str, token: Option<u8>) -> Spec {
         "address = '{}'\nquote = 'USD'\n{keys}",
         address(9)
     ));
-    Spec::pool(&config.unwrap(), uniswap_v3::TOPIC, token.map(address))
+    let pool = Pool {
+        config: config.unwrap(),
+        contract: &uniswap_v3::CONTRACT,
+    };
+    Spec::Pool {
+        pool: Box::new(pool),
+        token: token.map(address),
+    }
 }
 
 fn applied(spec: &Spec) -> Result<Option<PoolShape>, String> {

@@ -7,10 +7,11 @@
 //!
 //! | modules | what they have |
 //! |---|---|
-//! | `config`, `source_entry`, `policy`, `max_age`, `spelling` | `[prices]`: tokens, sources, and the rules of each token |
-//! | `validate`, `venue`, `quote_paths` | whether the configuration fits together; which sources are one venue; the way of each quote to USD |
+//! | `config`, `policy`, `max_age`, `spelling` | `[prices]`: tokens, and the rules of each |
+//! | `kinds`, `kind_entry`, `source_config`, `source_entry` | the table of the kinds of sources, what each registers, and what the settings of a source decide |
+//! | `validate`, `venue`, `venue_url`, `quote_paths` | whether the configuration fits together; which sources are one venue, whatever the spelling of its URL; the way of each quote to USD |
 //! | `aggregate`, `price_jump`, `decimal` | from ticks to a price; whether the price of a lone venue jumped; exact arithmetic. Pure |
-//! | `feed`, `feeds`, `feed_name`, `feed_state`, `supervisor`, `tick_queue` | a connection to a venue as the price writer sees it; the loop that every feed runs in; the queue of ticks between both |
+//! | `feed`, `feed_name`, `feed_state`, `supervisor`, `tick_queue` | a connection to a venue as the price writer sees it; the loop that every feed runs in; the queue of ticks between both |
 //! | `stream`, `disconnect`, `price_fault`, `sanitized` | what all feeds share: the table that turns received prices into ticks and states |
 //! | `exchange` | WebSocket venues, one file for each, listed by `exchanges!` |
 //! | `hermes`, `http_poll`, `http_client` | Pyth's event streams; polled JSON documents; what both share |
@@ -62,10 +63,11 @@ mod exchange;
 mod feed;
 mod feed_name;
 mod feed_state;
-mod feeds;
 mod hermes;
 mod http_client;
 mod http_poll;
+mod kind_entry;
+mod kinds;
 mod lateness;
 #[cfg(test)]
 mod log_lines;
@@ -85,6 +87,7 @@ mod quote_paths;
 #[cfg(test)]
 mod running_feeds;
 mod sanitized;
+mod source_config;
 mod source_entry;
 mod spelling;
 mod stored_logs;
@@ -99,19 +102,18 @@ mod validate;
 mod venue;
 mod venue_clock;
 mod venue_time;
+mod venue_url;
 
 pub use aggregate::{SourceTick, Trust, UsdRate, UsdRates, aggregate, usd_rate};
 pub use chainlink::Round;
-pub use config::{ChainlinkConfig, PriceConfig, SourceConfig, SourceKind, TokenConfig};
+pub use config::{PriceConfig, TokenConfig};
 pub use contract_error::ContractError;
 pub use contract_facts::{ContractFacts, ContractQuery};
 pub use decimal::SIGNIFICANT_DIGITS;
-pub use exchange::{ExchangeConfig, Listing, ListingConfig, VenueConfig};
+pub use exchange::{ExchangeConfig, VenueConfig};
 pub use feed::Feed;
 pub use feed_state::FeedState;
-pub use feeds::feeds;
-pub use hermes::PythConfig;
-pub use http_poll::HttpConfig;
+pub use kinds::feeds;
 pub use log_view::LogView;
 pub use max_age::{DEFAULT_FEED_MAX_AGE_MS, DEFAULT_MAX_AGE_MS, MAX_AGE_LIMIT_MS};
 pub use on_chain::{AveragedSource, FirstAnswer, OnChainSources};
@@ -119,12 +121,12 @@ pub use policy::{
     AggregateRules, CandleRules, DEFAULT_JUMP_HOLD_MS, DEFAULT_MAX_CONFIDENCE_BPS,
     DEFAULT_MAX_JUMP_BPS, DEFAULT_OUTLIER_FLOOR_BPS, DEFAULT_OUTLIER_MADS, PublishRules,
 };
-pub use pool::{PoolConfig, PoolPrice};
 pub use price_fault::PriceFault;
 pub use price_jump::JumpGuard;
 pub use price_unit::{Scale, Unit};
 pub use probe::{FeedProbe, ProbeResult, probe_contracts, probe_feeds};
 pub use quote_paths::{MAX_QUOTE_STEPS, QuotePaths};
+pub use source_config::{SourceConfig, SourceKind};
 pub use source_entry::SourceKeys;
 pub use stored_logs::BackfillSource;
 pub use tick_error::{TickError, TickFault};

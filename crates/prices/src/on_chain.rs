@@ -12,14 +12,12 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::{
-    ContractError, FeedState, LogView, PriceConfig, PriceConfigError, SourceKind, TickError,
-    TickSink,
+    ContractError, FeedState, LogView, PriceConfig, PriceConfigError, TickError, TickSink,
     chainlink::{self, Round},
     contract_facts::{ContractFacts, ContractQuery, QueryKind},
     contract_source::{Source, end_of},
     contract_state::{ContractState, LogDecoder, Spec},
     observation::{Observation, time_ms},
-    uniswap_v2, uniswap_v3,
 };
 use chaincast_model::Tick;
 use chaincast_protocol::{Address, B256, BlockRef, ChainId, Token};
@@ -82,11 +80,8 @@ impl OnChainSources {
             let token_address = token_config
                 .filter(|token| token.chain_id.unwrap_or(first_chain) == chain_id)
                 .and_then(|token| token.address);
-            let spec = match &source.kind {
-                SourceKind::Chainlink(feed) => Spec::feed(feed),
-                SourceKind::UniswapV2(pool) => Spec::pool(pool, uniswap_v2::TOPIC, token_address),
-                SourceKind::UniswapV3(pool) => Spec::pool(pool, uniswap_v3::TOPIC, token_address),
-                SourceKind::Pyth(_) | SourceKind::Http(_) | SourceKind::Exchange(_) => continue,
+            let Some(spec) = Spec::from_kind(&source.kind, token_address) else {
+                continue;
             };
             // Detected only now if one entry names the first chain and another omits it.
             let same = |other: &Source| {
@@ -231,8 +226,7 @@ impl OnChainSources {
                         with_answer: state.wants_answer,
                     },
                     Spec::Pool { .. } if state.is_complete() => return None,
-                    Spec::Pool { topic, .. } if *topic == uniswap_v2::TOPIC => QueryKind::Pair,
-                    Spec::Pool { .. } => QueryKind::Pool,
+                    Spec::Pool { pool, .. } => QueryKind::Pool(pool.contract.probe),
                 };
                 Some(ContractQuery {
                     source: at,

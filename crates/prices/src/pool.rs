@@ -1,10 +1,21 @@
 //! Common settings of Uniswap V2 and V3 pools, and the role of the priced token.
 
+use std::sync::Arc;
+
+use alloy::primitives::B256;
 use bigdecimal::BigDecimal;
 use serde::Deserialize;
+use toml::Value;
 
-use super::spelling::upper_case;
-use chaincast_base::settings::{lower_case_word, plain_settings, settings};
+use super::{
+    LogView, TickFault,
+    contract_facts::Probe,
+    max_age::DEFAULT_MAX_AGE_MS,
+    observation::Observation,
+    source_config::{KeyProblem, SourceConfig, SourceSettings},
+    spelling::upper_case,
+};
+use chaincast_base::settings::{Key, Problems, Setting, lower_case_word, plain_settings, settings};
 use chaincast_protocol::{Address, ChainId};
 
 settings! {
@@ -48,7 +59,113 @@ pub enum PoolPrice {
     Twap,
 }
 
+/// A pool as a source: its settings, and how contracts of its kind are read.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    pub config: PoolConfig,
+    pub contract: &'static PoolContract,
+}
+
+/// A kind of pool: its event, and how it differs from other kinds.
+#[derive(Debug)]
+pub(super) struct PoolContract {
+    /// Topic 0 of the event that gives the price.
+    pub topic: B256,
+    /// Decodes one event; the last argument is the least amount of the quote token.
+    pub observe: fn(&LogView<'_>, PoolShape, Option<&BigDecimal>) -> Result<Observation, TickFault>,
+    /// A call that only pools of this kind answer.
+    pub probe: Probe,
+    /// The default name of a source that averages.
+    pub average_name: &'static str,
+    /// The key of the least amount that other kinds have, and what to do instead.
+    pub foreign_minimum: (&'static str, &'static str),
+}
+
+impl Pool {
+    /// Reads the keys of a source; see [`Setting::read`].
+    pub(super) fn read(
+        contract: &'static PoolContract,
+        keys: Value,
+        key: &Key,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Arc<dyn SourceSettings>> {
+        let config = PoolConfig::read(keys, key, path, problems)?;
+        Some(Arc::new(Self { config, contract }))
+    }
+}
+
+impl SourceSettings for Pool {
+    fn quote(&self) -> &str {
+        &self.config.quote
+    }
+
+    fn default_name(&self) -> Option<&'static str> {
+        (self.config.price == PoolPrice::Twap).then_some(self.contract.average_name)
+    }
+
+    fn default_max_age_ms(&self) -> u64 {
+        DEFAULT_MAX_AGE_MS
+    }
+
+    fn contract(&self) -> Option<(Option<ChainId>, Address)> {
+        Some((self.config.chain_id, self.config.address))
+    }
+
+    fn average_seconds(&self) -> Option<u64> {
+        self.config.average_seconds()
+    }
+
+    fn problems(
+        &self,
+        source: &SourceConfig,
+        has_address: bool,
+        is_reported: &dyn Fn(&str) -> bool,
+    ) -> Vec<KeyProblem> {
+        let pool = &self.config;
+        let mut found = Vec::new();
+        if pool.token0.is_some() && pool.token0 == pool.token1 {
+            found.push(("token1", "must differ from token0".to_owned()));
+        }
+        let (foreign, expected) = self.contract.foreign_minimum;
+        if pool.sets_minimum(foreign) {
+            found.push((foreign, expected.to_owned()));
+        }
+        if pool.base.is_none() && !has_address {
+            let token = &source.token;
+            let expected =
+                format!("must be 0 or 1, or {token} needs its `address` in prices.tokens");
+            found.push(("base", expected));
+        }
+        if !is_reported("price") {
+            found.extend(pool.window_problem());
+        }
+        if source.unit.invert {
+            let expected = "is not allowed for pools: `base` selects the priced token";
+            found.push(("invert", expected.to_owned()));
+        }
+        found
+    }
+}
+
 impl PoolConfig {
+    /// Whether this key of the least amount is set.
+    fn sets_minimum(&self, key: &str) -> bool {
+        match key {
+            "min_reserve" => self.min_reserve.is_some(),
+            _ => self.min_liquidity.is_some(),
+        }
+    }
+
+    fn window_problem(&self) -> Option<KeyProblem> {
+        let expected = match (self.price, self.twap_seconds) {
+            (PoolPrice::Twap, Some(_)) | (PoolPrice::Spot, None) => return None,
+            (PoolPrice::Spot, Some(_)) => "requires price = \"twap\"",
+            (PoolPrice::Twap, None) => "is missing: price = \"twap\" requires it",
+        };
+        Some(("twap_seconds", expected.to_owned()))
+    }
+
     /// The minimum reserve of the quote token, from either key.
     pub(super) fn minimum(&self) -> Option<&BigDecimal> {
         self.min_reserve.as_ref().or(self.min_liquidity.as_ref())

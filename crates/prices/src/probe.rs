@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ContractQuery, FeedState, OnChainSources, PriceConfig, PriceConfigError, SourceKey, SourceKind,
-    feeds, tick_queue,
+    ContractQuery, FeedState, OnChainSources, PriceConfig, PriceConfigError, SourceKey, feeds,
+    tick_queue,
 };
 use chaincast_evm::chain::{ChainConfig, Node, NodeError, Tag};
 use chaincast_model::Tick;
@@ -109,11 +109,9 @@ fn is_decided(state: &FeedState) -> bool {
 fn time_limit(config: &PriceConfig) -> Duration {
     let exchanges = &config.exchanges;
     let exchanges = exchanges.connect_timeout_ms + exchanges.first_tick_ms;
-    let fetches = config.sources.iter().map(|source| match &source.kind {
-        SourceKind::Http(page) => page.timeout_ms,
-        _ => 0,
-    });
-    let time_limit = fetches.fold(exchanges, u64::max);
+    let requests = config.sources.iter();
+    let requests = requests.map(|source| source.kind.settings().timeout_ms());
+    let time_limit = requests.fold(exchanges, u64::max);
     Duration::from_millis(time_limit) + SLACK
 }
 

@@ -1,13 +1,15 @@
 //! The keys of `[[prices.sources]]`: those of every source, and those of its kind.
 
+use std::sync::Arc;
+
 use toml::Value;
 
 use super::{
-    ChainlinkConfig, HttpConfig, MAX_AGE_LIMIT_MS, PoolConfig, PythConfig, SourceConfig,
-    SourceKind, Unit, exchange, price_unit::Scale,
+    MAX_AGE_LIMIT_MS, SourceConfig, SourceKind, Unit, chainlink::ChainlinkConfig, kinds,
+    price_unit::Scale,
 };
 use chaincast_base::settings::{
-    Fields, Key, Kind, Problems, Setting, Shape, deserialize, plain_settings, settings,
+    Fields, Key, Problems, Setting, Shape, deserialize, plain_settings, settings,
 };
 use chaincast_protocol::Token;
 
@@ -33,43 +35,17 @@ settings! {
 
 plain_settings! { Scale }
 
-/// The kinds beside the exchanges, in the order of error messages.
-const KINDS: &[Kind] = &[
-    kind(
-        "chainlink",
-        "a Chainlink feed, priced in USD",
-        ChainlinkConfig::KEYS,
-    ),
-    kind("uniswap-v2", "a pair that emits Sync", PoolConfig::KEYS),
-    kind("uniswap-v3", "a pool that emits Swap", PoolConfig::KEYS),
-    kind(
-        "pyth",
-        "a Pyth price feed, streamed by Hermes",
-        PythConfig::KEYS,
-    ),
-    kind("http", "a JSON document that is polled", HttpConfig::KEYS),
-];
-
-/// Every kind of source.
-fn kinds() -> Vec<Kind> {
-    KINDS.iter().copied().chain(exchange::kinds()).collect()
-}
-
-const fn kind(name: &'static str, text: &'static str, keys: &'static [Key]) -> Kind {
-    Kind { name, text, keys }
-}
-
 impl Setting for SourceConfig {
     const SHAPE: Shape = Shape::Kinds {
         common: SourceKeys::KEYS,
-        kinds,
+        kinds: kinds::all,
     };
 
     fn read(value: Value, key: &Key, path: &str, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::open(value, SourceKeys::KEYS, path, problems)?;
         let name: Option<String> = fields.take("kind");
-        let mut kinds = kinds().into_iter();
-        let kind = kinds.find(|kind| name.as_deref() == Some(kind.name));
+        let mut known = kinds::all().into_iter();
+        let kind = known.find(|kind| name.as_deref() == Some(kind.name));
         if let Some(kind) = kind {
             fields.refuse_others(kind.keys);
         }
@@ -82,10 +58,10 @@ impl Setting for SourceConfig {
         };
         let rest = Value::Table(fields.into_rest());
         let kind = match kind {
-            Some(kind) => SourceKind::read(kind.name, rest, key, path, problems)?,
+            Some(kind) => kinds::read(kind.name, rest, key, path, problems)?,
             None => {
                 if let Some(name) = name {
-                    let kinds: Vec<&str> = self::kinds().iter().map(|kind| kind.name).collect();
+                    let kinds: Vec<&str> = kinds::all().iter().map(|kind| kind.name).collect();
                     let kinds = kinds.join(", ");
                     let message = format!("unknown kind {name:?}; use one of {kinds}");
                     problems.unreadable(format!("{path}.kind"), message);
@@ -97,14 +73,14 @@ impl Setting for SourceConfig {
                     name: Some(format!("unreadable-{path}")),
                     max_age_ms: 1,
                     unit,
-                    kind: SourceKind::Chainlink(ChainlinkConfig::default()),
+                    kind: SourceKind::new("unreadable", Arc::new(ChainlinkConfig::default())),
                 });
             }
         };
         Some(Self {
             token,
             name: source_name,
-            max_age_ms: max_age_ms.unwrap_or_else(|| kind.default_max_age_ms()),
+            max_age_ms: max_age_ms.unwrap_or_else(|| kind.settings().default_max_age_ms()),
             unit,
             kind,
         })
@@ -125,25 +101,5 @@ impl Setting for SourceConfig {
 impl<'de> serde::Deserialize<'de> for SourceConfig {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize(deserializer, SourceKeys::KEYS)
-    }
-}
-
-impl SourceKind {
-    /// Reads the keys of a kind; `None` if it is unknown.
-    fn read(
-        kind: &str,
-        keys: Value,
-        key: &Key,
-        path: &str,
-        problems: &mut Problems,
-    ) -> Option<Self> {
-        Some(match kind {
-            "chainlink" => Self::Chainlink(Setting::read(keys, key, path, problems)?),
-            "uniswap-v2" => Self::UniswapV2(Setting::read(keys, key, path, problems)?),
-            "uniswap-v3" => Self::UniswapV3(Setting::read(keys, key, path, problems)?),
-            "pyth" => Self::Pyth(Setting::read(keys, key, path, problems)?),
-            "http" => Self::Http(Box::new(Setting::read(keys, key, path, problems)?)),
-            _ => Self::Exchange(exchange::read_listing(kind, keys, key, path, problems)?),
-        })
     }
 }

@@ -7,20 +7,49 @@ use bigdecimal::{
 };
 
 use super::{
-    LogView, TickFault, decimal,
+    LogView, TickFault,
+    contract_facts::Probe,
+    decimal,
+    kind_entry::{KindEntry, no_feeds},
     observation::{Observation, time_ms},
-    pool::PoolShape,
+    pool::{Pool, PoolConfig, PoolContract, PoolShape},
 };
+use chaincast_base::settings::Kind;
 
 sol!(Pair, "../../abi/uniswap_v2_pair.json");
 
 /// Topic 0 of the event.
 pub(super) const TOPIC: B256 = Pair::Sync::SIGNATURE_HASH;
 
+pub(super) static KIND: KindEntry = KindEntry {
+    kind: Kind {
+        name: "uniswap-v2",
+        text: "a pair that emits Sync",
+        keys: PoolConfig::KEYS,
+    },
+    read: |keys, key, path, problems| Pool::read(&CONTRACT, keys, key, path, problems),
+    feeds: no_feeds,
+};
+
+pub(super) static CONTRACT: PoolContract = PoolContract {
+    topic: TOPIC,
+    observe,
+    probe: Probe::of::<calls::getReservesCall>(),
+    average_name: "uniswap-v2-twap",
+    foreign_minimum: ("min_liquidity", "is for uniswap-v3; use min_reserve"),
+};
+
+mod calls {
+    alloy::sol! {
+        // The return values differ among forks.
+        function getReserves() external view;
+    }
+}
+
 /// Decodes one `Sync`: the price is `(quote / 10^quote_decimals) / (base / 10^base_decimals)`, rounded once as
 /// described in [`decimal`]; the event time is that of the block. A pair with less than `min_reserve` of the quote
 /// token gives no price: it is easily moved.
-pub(super) fn observe(
+fn observe(
     log: &LogView<'_>,
     shape: PoolShape,
     least: Option<&BigDecimal>,

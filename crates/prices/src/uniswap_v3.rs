@@ -16,16 +16,45 @@ use bigdecimal::{
 };
 
 use super::{
-    LogView, TickFault, decimal,
+    LogView, TickFault,
+    contract_facts::Probe,
+    decimal,
+    kind_entry::{KindEntry, no_feeds},
     observation::{Observation, time_ms},
-    pool::PoolShape,
+    pool::{Pool, PoolConfig, PoolContract, PoolShape},
     uniswap_v2::check_reserve,
 };
+use chaincast_base::settings::Kind;
 
-sol!(Pool, "../../abi/uniswap_v3_pool.json");
+sol!(PoolEvents, "../../abi/uniswap_v3_pool.json");
 
 /// Topic 0 of the event.
-pub(super) const TOPIC: B256 = Pool::Swap::SIGNATURE_HASH;
+pub(super) const TOPIC: B256 = PoolEvents::Swap::SIGNATURE_HASH;
+
+pub(super) static KIND: KindEntry = KindEntry {
+    kind: Kind {
+        name: "uniswap-v3",
+        text: "a pool that emits Swap",
+        keys: PoolConfig::KEYS,
+    },
+    read: |keys, key, path, problems| Pool::read(&CONTRACT, keys, key, path, problems),
+    feeds: no_feeds,
+};
+
+pub(super) static CONTRACT: PoolContract = PoolContract {
+    topic: TOPIC,
+    observe,
+    probe: Probe::of::<calls::slot0Call>(),
+    average_name: "uniswap-v3-twap",
+    foreign_minimum: ("min_reserve", "is for uniswap-v2; use min_liquidity"),
+};
+
+mod calls {
+    alloy::sol! {
+        // The return values differ among forks.
+        function slot0() external view;
+    }
+}
 
 /// Fixed-point bits of `sqrtPriceX96`.
 const RESOLUTION: usize = 96;
@@ -39,12 +68,12 @@ const MAX_SQRT_RATIO: &str = "1461446703485210103287273052203988822378723970342"
 ///
 /// A pool without liquidity at its price gives no price, nor does one whose virtual reserve of the quote token, `L ·
 /// √P` of token 1 or `L / √P` of token 0, is less than `min_reserve` in units of the quote.
-pub(super) fn observe(
+fn observe(
     log: &LogView<'_>,
     shape: PoolShape,
     least: Option<&BigDecimal>,
 ) -> Result<Observation, TickFault> {
-    let event = Pool::Swap::decode_raw_log_validate(log.topics.iter().copied(), log.data)
+    let event = PoolEvents::Swap::decode_raw_log_validate(log.topics.iter().copied(), log.data)
         .map_err(|error| TickFault::Malformed(error.to_string()))?;
     let (root, liquidity) = (integer(event.sqrtPriceX96), event.liquidity);
     if !is_valid_root(&root) {
@@ -105,7 +134,7 @@ pub(super) mod tests {
 
     /// A `Swap` as a pool emits it.
     pub(in super::super) fn swap(root: &str, liquidity: u128) -> LogData {
-        Pool::Swap {
+        PoolEvents::Swap {
             sender: Address::ZERO,
             recipient: Address::ZERO,
             amount0: I256::MINUS_ONE,

@@ -1,8 +1,6 @@
 //! Validates the consistency of `[prices]`. Requires only the configuration.
 
 mod error;
-pub(super) mod instrument;
-mod kinds;
 mod quotes;
 #[cfg(test)]
 mod tests;
@@ -12,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use self::error::MAX_SOURCE_NAME;
 pub use self::error::{PriceConfigError, SourceEntry};
-use self::{instrument::Instrument, kinds::kind_problems, quotes::Quotes};
-use super::{PriceConfig, SourceKind};
+use self::quotes::Quotes;
+use super::PriceConfig;
 use chaincast_base::settings::Problems;
 use chaincast_protocol::USD;
 
@@ -21,8 +19,6 @@ use chaincast_protocol::USD;
 const NAME_KEYS: [&str; 3] = ["token", "name", "price"];
 /// The keys that select what a source on a chain reads.
 const CONTRACT_KEYS: [&str; 5] = ["token", "chain_id", "address", "price", "twap_seconds"];
-/// The keys that select what a source outside the chains reads.
-const INSTRUMENT_KEYS: [&str; 6] = ["token", "url", "symbol", "stream", "id", "pointer"];
 
 impl PriceConfig {
     /// Fails with the first inconsistent entry.
@@ -63,7 +59,7 @@ impl PriceConfig {
                 reported.is_reported(&path)
             };
             let has = |keys: &[&str]| !keys.iter().any(|key| is_reported(key));
-            let token = &source.token;
+            let (token, settings) = (&source.token, source.kind.settings());
             if has_tokens && !tracked_tokens.contains(token) {
                 let token = token.clone();
                 found.push(PriceConfigError::UntrackedToken { at: at(), token });
@@ -76,38 +72,31 @@ impl PriceConfig {
             }
             let contract = source.kind.contract().filter(|_| has(&CONTRACT_KEYS));
             // A pool's price and its averages are distinct.
-            let contract = contract.map(|contract| (contract, source.kind.average_seconds()));
+            let contract = contract.map(|contract| (contract, settings.average_seconds()));
             if contract.is_some_and(|contract| !contracts.insert((token, contract))) {
                 let token = token.clone();
                 found.push(PriceConfigError::DuplicateContract { at: at(), token });
             }
-            if let SourceKind::Exchange(listing) = &source.kind {
-                if !listing.is_valid_symbol() {
-                    let (given, example) = (listing.symbol().to_owned(), listing.example());
-                    let at = at();
-                    found.push(PriceConfigError::Symbol { at, given, example });
-                }
-                if !listing.is_valid_url() {
-                    found.push(PriceConfigError::Url { at: at() });
-                }
-            }
-            if let Some(instrument) = Instrument::from_kind(&source.kind)
-                && has(&INSTRUMENT_KEYS)
+            if let Some(instrument) = settings.instrument()
+                && has(instrument.keys)
+                && !is_reported("token")
             {
-                let what = instrument.description();
-                if let Some(other) = instruments.insert((token, instrument), at()) {
+                let what = instrument.description;
+                let instrument = (token, source.kind.name(), instrument);
+                if let Some(other) = instruments.insert(instrument, at()) {
                     let (at, other) = (at(), Box::new(other));
                     found.push(PriceConfigError::DuplicateInstrument { at, what, other });
                 }
             }
-            let has_address = || match self.tokens.iter().position(|one| one.symbol == *token) {
+            let has_address = match self.tokens.iter().position(|one| one.symbol == *token) {
                 Some(at) => {
                     let path = format!("prices.tokens.{at}.address");
                     self.tokens[at].address.is_some() || reported.is_reported(&path)
                 }
                 None => !has_tokens,
             };
-            let of_kind = kind_problems(source, has_address, is_reported).into_iter();
+            let of_kind = settings.problems(source, has_address, &is_reported);
+            let of_kind = of_kind.into_iter();
             found.extend(of_kind.map(|(key, expected)| {
                 let at = at();
                 PriceConfigError::Key { at, key, expected }
@@ -122,14 +111,4 @@ fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=MAX_SOURCE_NAME).contains(&length)
         && !name.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-impl SourceKind {
-    /// The window in seconds, if the source averages.
-    fn average_seconds(&self) -> Option<u64> {
-        match self {
-            Self::UniswapV2(pool) | Self::UniswapV3(pool) => pool.average_seconds(),
-            _ => None,
-        }
-    }
 }

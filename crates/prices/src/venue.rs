@@ -3,10 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    PriceConfig, SourceKind,
-    validate::instrument::{document, venue},
-};
+use super::PriceConfig;
 use chaincast_protocol::ChainId;
 
 impl PriceConfig {
@@ -17,29 +14,10 @@ impl PriceConfig {
         let keys = self
             .sources
             .iter()
-            .map(|source| key(&source.kind, first_chain));
+            .map(|source| source.kind.settings().venue(first_chain));
         keys.enumerate()
             .map(|(at, key)| *known.entry(key).or_insert(at))
             .collect()
-    }
-}
-
-fn key(kind: &SourceKind, first_chain: Option<ChainId>) -> String {
-    match kind {
-        // Any service: the price is signed by the same publishers.
-        SourceKind::Pyth(feed) => format!("pyth {}", feed.normalized_id()),
-        // Any pointer: the document has one publisher.
-        SourceKind::Http(page) => format!("document {}", document(page.url.expose())),
-        SourceKind::Exchange(listing) => {
-            let place = venue(listing.url(), listing.default_url());
-            format!("{} {place} {}", listing.kind(), listing.instrument())
-        }
-        SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
-            // A pool's price and its averages are one venue.
-            let contract = kind.contract();
-            let contract = contract.map(|(chain_id, address)| (chain_id.or(first_chain), address));
-            format!("contract {contract:?}")
-        }
     }
 }
 

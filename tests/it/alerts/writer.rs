@@ -3,8 +3,8 @@
 use bigdecimal::BigDecimal;
 use chaincast_ingest::PriceSignal;
 use chaincast_model::Tick;
-use chaincast_prices::{PriceConfig, SourceKind};
-use chaincast_protocol::{Address, AlertCondition, PriceStatus, Token};
+use chaincast_prices::PriceConfig;
+use chaincast_protocol::{AlertCondition, PriceStatus, Token};
 use chaincast_store::{
     alerts::{AlertLimits, Creation, NewAlert},
     read::AlertRow,
@@ -21,19 +21,20 @@ const LIMITS: AlertLimits = AlertLimits {
 const LONG: u64 = 3_600_000;
 
 /// ETH and BTC have one feed each; ticks of BTC go stale after `btc_max_age_ms`.
+fn source(token: &str, name: &str, address: u8, max_age_ms: u64) -> String {
+    format!(
+        "[[sources]]\nkind = 'chainlink'\ntoken = '{token}'\nname = '{name}'\naddress = '0x{address:040x}'\n\
+         max_age_ms = {max_age_ms}\ndecimals = 8\n"
+    )
+}
+
 fn config(btc_max_age_ms: u64, more: &str) -> PriceConfig {
-    let source = |token: &str, address: u8, max_age_ms: u64| {
-        format!(
-            "[[sources]]\nkind = 'chainlink'\ntoken = '{token}'\nname = 'feed'\naddress = '0x{address:040x}'\n\
-             max_age_ms = {max_age_ms}\ndecimals = 8\n"
-        )
-    };
     let text = [
         "max_jump_bps = 0\n".to_owned(),
         more.to_owned(),
         "[[tokens]]\nsymbol = 'ETH'\n[[tokens]]\nsymbol = 'BTC'\n".to_owned(),
-        source("ETH", 1, LONG),
-        source("BTC", 2, btc_max_age_ms),
+        source("ETH", "feed", 1, LONG),
+        source("BTC", "feed", 2, btc_max_age_ms),
     ];
     toml::from_str(&text.concat()).unwrap()
 }
@@ -199,12 +200,8 @@ async fn disagreeing_sources_fire_nothing() {
     let fixture = PriceFixture::new().await;
     let mut config = config(LONG, "");
     config.max_confidence_bps = PriceConfig::default().max_confidence_bps;
-    let mut other = config.sources[0].clone();
-    other.name = Some("other".to_owned());
-    if let SourceKind::Chainlink(feed) = &mut other.kind {
-        feed.address = Address::repeat_byte(9);
-    }
-    config.sources.push(other);
+    let other: PriceConfig = toml::from_str(&source("ETH", "other", 9, LONG)).unwrap();
+    config.sources.extend(other.sources);
     let writer = fixture.writer(config);
     fixture.publish_price(&writer, "ETH", "3000", 1).await;
     let id = fixture

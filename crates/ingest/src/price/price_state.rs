@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use super::publish_policy::{PublishDecision, PublishedPrice, decide, heartbeat_at};
 use chaincast_model::{Price, Tick};
 use chaincast_prices::{
-    AggregateRules, JumpGuard, MAX_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceKind,
-    SourceTick, TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
+    AggregateRules, JumpGuard, MAX_AHEAD_MS, PriceConfig, PublishRules, QuotePaths, SourceTick,
+    TokenConfig, UsdRate, UsdRates, aggregate, usd_rate,
 };
 use chaincast_protocol::{ChainId, PriceReason, PriceStatus, Token};
 
@@ -109,7 +109,7 @@ impl PriceState {
                 quote: quote.into(),
                 max_age_ms: source.max_age_ms,
                 on_chain: source.kind.contract().is_some(),
-                feed: matches!(source.kind, SourceKind::Chainlink(_)),
+                feed: source.kind.has_answers(),
                 venue,
                 nearer: paths.is_nearer_to_usd(source.token.as_str(), quote),
                 latest: None,

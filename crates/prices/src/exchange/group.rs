@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        Feed, PriceConfig, SourceKind,
+        Feed, PriceConfig,
         feed_name::FeedNames,
         stream::{StreamReader, Streams},
     },
-    Exchange,
+    Exchange, Listing,
     socket::ExchangeFeed,
 };
 
@@ -28,7 +28,7 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
     let mut venues = Vec::<(&'static dyn Exchange, &str, Streams)>::new();
     let mut positions = BTreeMap::<(&str, &str), usize>::new();
     for source in &config.sources {
-        let SourceKind::Exchange(listing) = &source.kind else {
+        let Some(listing) = source.kind.settings_as::<Listing>() else {
             continue;
         };
         let url = listing.url();
@@ -45,7 +45,7 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
             .push(StreamReader {
                 token: source.token.clone(),
                 source: source.source_name(),
-                quote: listing.quote().into(),
+                quote: source.kind.quote().into(),
                 unit: source.unit.clone(),
             });
     }
@@ -67,13 +67,10 @@ fn groups(config: &PriceConfig) -> Vec<(String, &'static dyn Exchange, String, S
 mod tests {
     use std::fmt::Write;
 
-    use super::{super::Listing, *};
+    use super::*;
 
     fn listing(config: &PriceConfig) -> &Listing {
-        match &config.sources[0].kind {
-            SourceKind::Exchange(listing) => listing,
-            other => panic!("{other:?}"),
-        }
+        config.sources[0].kind.settings_as().unwrap()
     }
 
     #[test]

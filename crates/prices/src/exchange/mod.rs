@@ -40,12 +40,12 @@ mod tests;
 mod timing;
 mod venues;
 
+use self::config::ListingConfig;
 use self::protocol::{Exchange, Limits, Request, VenueEvent};
 use super::{PriceFault, stream::Quote};
 
 pub(super) use config::TEXT;
-pub use config::{ExchangeConfig, ListingConfig, VenueConfig};
+pub use config::{ExchangeConfig, VenueConfig};
 pub(super) use group::feeds;
-pub use listing::Listing;
-pub(super) use listing::read_listing;
-pub(super) use venues::{kinds, url_of_alias};
+pub(super) use listing::{Listing, read_listing};
+pub(super) use venues::kinds;

@@ -1,5 +1,5 @@
 //! The venues of `exchanges!`. Whatever names venues reads them: the kinds of sources and the errors that list them, feeds
-//! and their metrics, `chaincast check`, and the hosts that count as one venue.
+//! and their metrics, and `chaincast check`.
 
 use super::Exchange;
 use chaincast_base::settings::Kind;
@@ -25,14 +25,6 @@ pub(in super::super) fn kinds() -> impl Iterator<Item = Kind> {
         text: venue.text(),
         keys: venue.keys(),
     })
-}
-
-/// The venue's own URL, if it also has this host.
-pub(in super::super) fn url_of_alias(host: &str) -> Option<&'static str> {
-    let venue = VENUES
-        .iter()
-        .find(|venue| venue.aliases().contains(&host))?;
-    Some(venue.url())
 }
 
 #[cfg(test)]

@@ -2,18 +2,17 @@
 
 use super::super::{
     http_client,
+    source_config::{Instrument, KeyProblem, SourceConfig, SourceSettings},
     spelling::{lower_secret_scheme, upper_case},
+    venue_url,
 };
 use chaincast_base::{Secret, settings::settings};
+use chaincast_protocol::ChainId;
 
 /// Pyth's own service. It has required an API key since 26 August 2026.
-pub(in super::super) const PUBLIC_URL: &str = "https://pyth.dourolabs.app/hermes";
+pub(super) const PUBLIC_URL: &str = "https://pyth.dourolabs.app/hermes";
 /// Its former host, which redirects.
 const FORMER_HOST: &str = "hermes.pyth.network";
-/// Pyth's own service, if this is its former host.
-pub(in super::super) fn url_of_alias(host: &str) -> Option<&'static str> {
-    (host == FORMER_HOST).then_some(PUBLIC_URL)
-}
 
 /// Hexadecimal digits of an id.
 const ID_DIGITS: usize = 64;
@@ -37,12 +36,32 @@ settings! {
 }
 
 impl PythConfig {
-    pub(in super::super) fn url(&self) -> &str {
+    pub(super) fn url(&self) -> &str {
         self.url.as_ref().map_or(PUBLIC_URL, Secret::expose)
     }
+}
 
-    /// A setting that Pyth's own service rejects: the key and the reason. Other services may differ.
-    pub(in super::super) fn warning(&self) -> Option<(&'static str, String)> {
+impl SourceSettings for PythConfig {
+    fn quote(&self) -> &str {
+        &self.quote
+    }
+
+    fn instrument(&self) -> Option<Instrument> {
+        Some(Instrument {
+            description: "price id of a service",
+            keys: &["url", "id"],
+            venue: venue_url::venue(self.url(), PUBLIC_URL, &[FORMER_HOST]),
+            name: self.id.clone(),
+        })
+    }
+
+    /// Any service: the price is signed by the same publishers.
+    fn venue(&self, _first_chain: Option<ChainId>) -> String {
+        format!("pyth {}", self.id)
+    }
+
+    /// A setting that Pyth's own service rejects. Other services may differ.
+    fn warning(&self) -> Option<KeyProblem> {
         let host = |url: &str| {
             let url = reqwest::Url::parse(url).ok()?;
             let host = url.host_str()?.trim_end_matches('.');
@@ -64,13 +83,12 @@ impl PythConfig {
         None
     }
 
-    /// The id as Hermes writes it.
-    pub(in super::super) fn normalized_id(&self) -> &str {
-        &self.id
-    }
-
-    /// The invalid keys, each with the reason.
-    pub(in super::super) fn problems(&self) -> Vec<(&'static str, String)> {
+    fn problems(
+        &self,
+        _source: &SourceConfig,
+        _has_address: bool,
+        _is_reported: &dyn Fn(&str) -> bool,
+    ) -> Vec<KeyProblem> {
         let mut found = Vec::new();
         let is_id = self.id.len() == ID_DIGITS && self.id.bytes().all(|c| c.is_ascii_hexdigit());
         if !is_id {

@@ -18,26 +18,38 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use self::stream::HermesFeed;
-pub use config::PythConfig;
-pub(super) use config::{PUBLIC_URL, url_of_alias};
-
+use self::{
+    config::{PUBLIC_URL, PythConfig},
+    stream::HermesFeed,
+};
 use super::{
-    Feed, PriceConfig, SourceKind,
+    Feed, PriceConfig,
     feed_name::FeedNames,
+    kind_entry::{KindEntry, read},
     stream::{StreamReader, Streams},
 };
-use chaincast_base::Secret;
+use chaincast_base::{Secret, settings::Kind};
+
+pub(super) static KIND: KindEntry = KindEntry {
+    kind: Kind {
+        name: "pyth",
+        text: "a Pyth price feed, streamed by Hermes",
+        keys: PythConfig::KEYS,
+    },
+    read: read::<PythConfig>,
+    feeds,
+};
 
 /// Maximum ids of one stream: keeps the URL below the limits of servers.
 const IDS_A_STREAM: usize = 64;
+
 /// One feed per URL and key, and further ones beyond the maximum ids of a stream.
-pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
+fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
     // In order of first use in the configuration.
     let mut services = Vec::<(&PythConfig, Streams)>::new();
     let mut positions = BTreeMap::<(&str, &str, u64), usize>::new();
     for source in &config.sources {
-        let SourceKind::Pyth(feed) = &source.kind else {
+        let Some(feed) = source.kind.settings_as::<PythConfig>() else {
             continue;
         };
         let key = feed.key.as_ref().map_or("", Secret::expose);

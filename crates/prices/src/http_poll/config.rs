@@ -7,11 +7,15 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::{
     super::{
         http_client,
+        max_age::DEFAULT_FEED_MAX_AGE_MS,
+        source_config::{Instrument, KeyProblem, SourceConfig, SourceSettings},
         spelling::{lower_secret_scheme, upper_case},
+        venue_url,
     },
     pointer,
 };
 use chaincast_base::{Secret, settings::settings};
+use chaincast_protocol::ChainId;
 
 /// Maximum headers of a source.
 const MAX_HEADERS: usize = 16;
@@ -45,9 +49,35 @@ fn lower_url_scheme(url: Secret) -> Secret {
     lower_secret_scheme(Some(url)).unwrap_or_default()
 }
 
-impl HttpConfig {
-    /// The invalid keys, each with the reason.
-    pub(in super::super) fn problems(&self) -> Vec<(&'static str, String)> {
+impl SourceSettings for HttpConfig {
+    fn quote(&self) -> &str {
+        &self.quote
+    }
+
+    fn default_max_age_ms(&self) -> u64 {
+        DEFAULT_FEED_MAX_AGE_MS.max(self.interval_ms.saturating_mul(3))
+    }
+
+    fn instrument(&self) -> Option<Instrument> {
+        Some(Instrument {
+            description: "value of a document",
+            keys: &["url", "pointer"],
+            venue: venue_url::document(self.url.expose()),
+            name: self.pointer.clone(),
+        })
+    }
+
+    /// Any pointer: the document has one publisher.
+    fn venue(&self, _first_chain: Option<ChainId>) -> String {
+        format!("document {}", venue_url::document(self.url.expose()))
+    }
+
+    fn problems(
+        &self,
+        _source: &SourceConfig,
+        _has_address: bool,
+        _is_reported: &dyn Fn(&str) -> bool,
+    ) -> Vec<KeyProblem> {
         let mut found = Vec::new();
         if !http_client::is_url(self.url.expose()) {
             let expected = "must be http:// or https:// with a host";
@@ -63,8 +93,14 @@ impl HttpConfig {
         found
     }
 
+    fn timeout_ms(&self) -> u64 {
+        self.timeout_ms
+    }
+}
+
+impl HttpConfig {
     /// The request headers; fails with the key and the reason.
-    pub(super) fn header_map(&self) -> Result<HeaderMap, (&'static str, String)> {
+    pub(super) fn header_map(&self) -> Result<HeaderMap, KeyProblem> {
         let wrong = |what: &str| ("headers", what.to_owned());
         if self.headers.len() > MAX_HEADERS {
             return Err(wrong("must be at most 16"));

@@ -13,28 +13,38 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::config::HttpConfig;
 use self::{
-    config::Group,
+    config::{Group, HttpConfig},
     fetch::{FetchRules, PageFeed},
     page::PriceLocation,
 };
 use super::{
-    Feed, PriceConfig, SourceKind,
+    Feed, PriceConfig,
     feed_name::FeedNames,
+    kind_entry::{KindEntry, read},
     stream::{StreamReader, Streams},
+};
+use chaincast_base::settings::Kind;
+
+pub(super) static KIND: KindEntry = KindEntry {
+    kind: Kind {
+        name: "http",
+        text: "a JSON document that is polled",
+        keys: HttpConfig::KEYS,
+    },
+    read: read::<HttpConfig>,
+    feeds,
 };
 
 /// One feed for each document.
-pub(super) fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
+fn feeds(config: &PriceConfig) -> Vec<Box<dyn Feed>> {
     // In order of first use in the configuration.
     let mut documents = Vec::<(&HttpConfig, Streams, BTreeMap<String, PriceLocation>)>::new();
     let mut groups = BTreeMap::<Group<'_>, usize>::new();
     for source in &config.sources {
-        let SourceKind::Http(page) = &source.kind else {
+        let Some(page) = source.kind.settings_as::<HttpConfig>() else {
             continue;
         };
-        let page: &HttpConfig = page;
         // Already validated; invalid ones are skipped.
         let Ok(location) = PriceLocation::from_config(page) else {
             continue;

@@ -57,14 +57,6 @@ pub enum PriceConfigError {
         quote: Token,
         token: Token,
     },
-    #[error("{at}: symbol {given:?} does not have the venue's format, such as {example}")]
-    Symbol {
-        at: SourceEntry,
-        given: String,
-        example: &'static str,
-    },
-    #[error("{at}: url must be ws:// or wss:// with a host")]
-    Url { at: SourceEntry },
     #[error("{at}: reads the same {what} as {other}, which would count twice")]
     DuplicateInstrument {
         at: SourceEntry,
@@ -110,8 +102,6 @@ impl PriceConfigError {
             | Self::QuotedInItself { at, .. }
             | Self::QuoteWithoutUsd { at, .. }
             | Self::QuoteCycle { at, .. }
-            | Self::Symbol { at, .. }
-            | Self::Url { at }
             | Self::DuplicateInstrument { at, .. } => Some(at),
         }
     }
@@ -145,8 +135,6 @@ impl PriceConfigError {
             | Self::QuotedInItself { .. }
             | Self::QuoteWithoutUsd { .. }
             | Self::QuoteCycle { .. } => "quote",
-            Self::Symbol { .. } => "symbol",
-            Self::Url { .. } => "url",
             Self::DuplicateInstrument { .. }
             | Self::OutOfRange { .. }
             | Self::DuplicateToken { .. }

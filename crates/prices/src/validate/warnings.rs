@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{PriceConfig, QuotePaths, SourceKind};
+use super::super::{PriceConfig, QuotePaths};
 use chaincast_protocol::ChainId;
 
 impl PriceConfig {
@@ -70,9 +70,7 @@ impl PriceConfig {
             }
         }
         for (at, source) in self.sources.iter().enumerate() {
-            if let SourceKind::Pyth(feed) = &source.kind
-                && let Some((key, warning)) = feed.warning()
-            {
+            if let Some((key, warning)) = source.kind.settings().warning() {
                 let (token, name) = (&source.token, source.source_name());
                 warnings.push((
                     format!("prices.sources.{at}.{key}"),

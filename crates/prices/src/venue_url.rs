@@ -1,77 +1,23 @@
-//! The instrument that a source outside the chains reads, independent of the spelling of its URL: two sources of one
-//! token that read the same instrument would let one venue count twice.
+//! Identifies venues and documents, whatever the spelling of their URLs.
 
 use reqwest::Url;
 
-use super::super::{SourceKind, exchange, hermes};
-
-/// A venue or host, and the instrument there.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Instrument {
-    kind: &'static str,
-    description: &'static str,
-    venue_name: String,
-    name: String,
-}
-
-impl Instrument {
-    /// `None` for a source on a chain.
-    pub(super) fn from_kind(kind: &SourceKind) -> Option<Self> {
-        let (description, venue_name, name) = match kind {
-            SourceKind::Pyth(feed) => {
-                let venue_name = venue(feed.url(), hermes::PUBLIC_URL);
-                (
-                    "price id of a service",
-                    venue_name,
-                    feed.normalized_id().to_owned(),
-                )
-            }
-            SourceKind::Http(page) => {
-                let venue_name = document(page.url.expose());
-                ("value of a document", venue_name, page.pointer.clone())
-            }
-            SourceKind::Exchange(listing) => {
-                let venue_name = venue(listing.url(), listing.default_url());
-                // Symbols that differ in case only are not independent.
-                (
-                    "symbol of a venue",
-                    venue_name,
-                    listing.stream.to_lowercase(),
-                )
-            }
-            SourceKind::Chainlink(_) | SourceKind::UniswapV2(_) | SourceKind::UniswapV3(_) => {
-                return None;
-            }
-        };
-        Some(Self {
-            kind: kind.name(),
-            description,
-            venue_name,
-            name,
-        })
-    }
-
-    /// A description for error messages.
-    pub(super) fn description(&self) -> &'static str {
-        self.description
-    }
-}
-
 /// Identifies a venue by host: path, key and scheme do not matter. Another port may be another service, except at the
-/// venue's own host.
-pub(in super::super) fn venue(url: &str, own: &str) -> String {
+/// venue's own host. `own` is the venue's own URL, and `aliases` are further hosts of it.
+pub(super) fn venue(url: &str, own: &str, aliases: &[&str]) -> String {
     let Some((host, port)) = host(url) else {
         return url.to_owned();
     };
-    let is_own = self::host(own).is_some_and(|(own, _)| own == host);
-    match port {
-        Some(port) if !is_own => format!("{host}:{port}"),
-        _ => host,
+    let own = self::host(own).map(|(own, _)| own);
+    match (own, port) {
+        (Some(own), _) if own == host || aliases.contains(&host.as_str()) => own,
+        (_, Some(port)) => format!("{host}:{port}"),
+        (_, None) => host,
     }
 }
 
 /// Identifies a document by host, port, path and query, ignoring the order of query parameters and unnecessary escapes.
-pub(in super::super) fn document(url: &str) -> String {
+pub(super) fn document(url: &str) -> String {
     let (Ok(parsed), Some((host, port))) = (Url::parse(url), host(url)) else {
         return url.to_owned();
     };
@@ -111,18 +57,11 @@ const LOCAL_NAMES: [&str; 2] = ["localhost", "[::1]"];
 fn host(url: &str) -> Option<(String, Option<u16>)> {
     let url = Url::parse(url).ok()?;
     let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
-    Some((canonical(host), url.port()))
-}
-
-/// The main name of a host with several.
-fn canonical(host: String) -> String {
-    if LOCAL_NAMES.contains(&host.as_str()) {
-        return "127.0.0.1".to_owned();
-    }
-    let main = exchange::url_of_alias(&host).or_else(|| hermes::url_of_alias(&host));
-    let main = main.and_then(|url| Url::parse(url).ok());
-    let main = main.and_then(|url| url.host_str().map(str::to_owned));
-    main.unwrap_or(host)
+    let host = match LOCAL_NAMES.contains(&host.as_str()) {
+        true => "127.0.0.1".to_owned(),
+        false => host,
+    };
+    Some((host, url.port()))
 }
 
 #[cfg(test)]
@@ -137,12 +76,21 @@ mod tests {
             "WSS://Stream.Example.ORG:443/ws",
             "ws://stream.example.org./stream/",
         ] {
-            assert_eq!(venue(same, own), "stream.example.org", "{same}");
+            assert_eq!(venue(same, own, &[]), "stream.example.org", "{same}");
         }
         let other = "ws://127.0.0.1:47002";
-        assert_eq!(venue(other, own), venue("ws://127.0.0.1:47002/", own));
-        assert_eq!(venue(other, own), venue("ws://127.0.0.1:47002/v2", own));
-        assert_ne!(venue(other, own), venue("ws://127.0.0.1:47003/", own));
+        assert_eq!(
+            venue(other, own, &[]),
+            venue("ws://127.0.0.1:47002/", own, &[])
+        );
+        assert_eq!(
+            venue(other, own, &[]),
+            venue("ws://127.0.0.1:47002/v2", own, &[])
+        );
+        assert_ne!(
+            venue(other, own, &[]),
+            venue("ws://127.0.0.1:47003/", own, &[])
+        );
     }
 
     #[test]
