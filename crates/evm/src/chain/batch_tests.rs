@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::chain::{BlockTarget, ChainConfig, ChecksConfig, chunk::Workers};
+use crate::chain::{BlockTarget, ChainConfig, ChecksConfig, workers::Workers};
 use chaincast_base::Secret;
 use chaincast_protocol::BlockRef;
 use chaincast_testkit::faulty_node::{BlockSelector, BlockTree, Contents, Fault, FaultyNode, Kind};

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    ChainConfig, ChecksConfig, Chunk, NODE_BACKOFF, NodeError, Providers, Work, chunk::Workers,
+    ChainConfig, ChecksConfig, Chunk, NODE_BACKOFF, NodeError, Providers, Work, workers::Workers,
 };
 use chaincast_base::telemetry::log_limit::LogLimit;
 use chaincast_model::{IndexMode, IndexedBlock};

@@ -47,8 +47,10 @@ mod subscription;
 mod token_metadata;
 mod transaction_lookup;
 mod transfers;
+mod trie_items;
 mod verify;
 mod wire;
+mod workers;
 
 pub use backoff::NODE_BACKOFF;
 pub use block_range::{BlockRange, Direction, MemoryPermit, Segment};

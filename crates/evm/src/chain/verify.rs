@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 
 use alloy::{
     consensus::{
-        TxEnvelope,
-        crypto::secp256k1::recover_signer_unchecked,
-        proofs::{calculate_withdrawals_root, ordered_trie_root_encoded},
-        transaction::SignerRecoverable,
+        TxEnvelope, crypto::secp256k1::recover_signer_unchecked,
+        proofs::calculate_withdrawals_root, transaction::SignerRecoverable,
     },
     eips::eip2718::Encodable2718,
     primitives::{B256, Bloom, keccak256},
@@ -20,6 +18,7 @@ use super::{
     CheckError, ChecksConfig, RawBlock, Senders, arbitrum,
     bloom::bloom_of,
     celo, derived_fields, encode, fixed_fields, genesis, header, receipt_outcome, state_sync,
+    trie_items::TrieItems,
     wire::{RawHeader, RawReceipt, RawTransaction},
 };
 
@@ -36,6 +35,10 @@ pub const CHECKS: [&str; 6] = [
 
 /// The time of each of [`CHECKS`].
 pub(super) type Times = [Duration; CHECKS.len()];
+
+/// Typical encoded sizes, so that the buffer rarely grows.
+const TRANSACTION_BYTES: usize = 200;
+const RECEIPT_BYTES: usize = 500;
 
 /// Runs the enabled checks.
 pub fn verify(block: &RawBlock, checks: &ChecksConfig) -> Result<(), CheckError> {
@@ -122,7 +125,7 @@ fn proven_count(block: &RawBlock, checks: &ChecksConfig) -> Result<usize, String
 pub(super) fn settle_outcomes(block: &mut RawBlock) {
     let (header, transactions) = (&block.header, &block.transactions);
     receipt_outcome::settle(&mut block.receipts, header.receipts_root, |receipts| {
-        let mut encoded = Items::with_capacity(receipts.len(), RECEIPT_BYTES);
+        let mut encoded = TrieItems::with_capacity(receipts.len(), RECEIPT_BYTES);
         for (receipt, tx) in receipts.iter().zip(transactions) {
             let bloom = bloom_of(&receipt.logs);
             encode::receipt(receipt, tx.kind(), &bloom, &mut encoded.bytes).ok()?;
@@ -170,7 +173,7 @@ fn transactions_root(
     txs: &[RawTransaction],
     envelopes: &[Option<TxEnvelope>],
 ) -> Result<(), String> {
-    let mut encoded = Items::with_capacity(envelopes.len(), TRANSACTION_BYTES);
+    let mut encoded = TrieItems::with_capacity(envelopes.len(), TRANSACTION_BYTES);
     for (index, (tx, envelope)) in txs.iter().zip(envelopes).enumerate() {
         match envelope {
             Some(envelope) => envelope.encode_2718(&mut encoded.bytes),
@@ -207,7 +210,7 @@ fn receipts_root(
     receipts: &[RawReceipt],
     blooms: &[Bloom],
 ) -> Result<(), String> {
-    let mut encoded = Items::with_capacity(blooms.len(), RECEIPT_BYTES);
+    let mut encoded = TrieItems::with_capacity(blooms.len(), RECEIPT_BYTES);
     for (index, (receipt, bloom)) in receipts.iter().zip(blooms).enumerate() {
         let kind = txs.get(index).map_or(0, RawTransaction::kind);
         encode::receipt(receipt, kind, bloom, &mut encoded.bytes)
@@ -257,42 +260,6 @@ fn check_senders(txs: &[RawTransaction], envelopes: &[Option<TxEnvelope>]) -> Re
         }
     }
     Ok(())
-}
-
-/// Typical encoded sizes, so that the buffer rarely grows.
-const TRANSACTION_BYTES: usize = 200;
-const RECEIPT_BYTES: usize = 500;
-
-/// Encoded items in one buffer.
-struct Items {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Items {
-    fn with_capacity(items: usize, each: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(items * each),
-            ends: Vec::with_capacity(items),
-        }
-    }
-
-    /// Ends an item; returns its bytes.
-    fn end_item(&mut self) -> &[u8] {
-        let from = self.ends.last().copied().unwrap_or(0);
-        self.ends.push(self.bytes.len());
-        &self.bytes[from..]
-    }
-
-    fn root(&self) -> B256 {
-        let mut from = 0;
-        let items: Vec<&[u8]> = self
-            .ends
-            .iter()
-            .map(|&end| &self.bytes[std::mem::replace(&mut from, end)..end])
-            .collect();
-        ordered_trie_root_encoded(&items)
-    }
 }
 
 /// A claimed value; if absent, the check that needs it fails.

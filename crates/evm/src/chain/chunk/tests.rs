@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::chain::ChainConfig;
 use chaincast_base::Secret;
+use chaincast_protocol::B256;
 use chaincast_testkit::faulty_node::{BlockSelector, BlockTree, Contents, Fault, FaultyNode, Kind};
 
 const CHAIN: u64 = 31_337;

@@ -29,10 +29,11 @@ use self::{
 };
 use super::{
     BlockTarget, CheckError, ChecksConfig, Chunk, Node, NodeError,
-    chunk::{Workers, block_count},
+    chunk::block_count,
     decode::header_fits,
     prealloc::PreallocVec,
     verify::{Times, block_hash},
+    workers::Workers,
 };
 use chaincast_model::IndexedBlock;
 use chaincast_protocol::BlockRef;

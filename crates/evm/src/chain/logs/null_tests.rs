@@ -2,7 +2,7 @@
 
 use super::tests::{LOGS, REDUCED, chunks, client, config, tree, truth};
 use crate::chain::{
-    BlockTarget, ChecksConfig, NodeError, ProviderConfig, Providers, Work, chunk::Workers,
+    BlockTarget, ChecksConfig, NodeError, ProviderConfig, Providers, Work, workers::Workers,
 };
 use chaincast_base::Secret;
 use chaincast_model::IndexMode;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::chain::{
     BlockTarget, ChainConfig, ChecksConfig, Node, NodeError, ProviderConfig, Providers, Work,
-    chunk::Workers, transfers::SIGNATURES,
+    transfers::SIGNATURES, workers::Workers,
 };
 use chaincast_base::Secret;
 use chaincast_model::{IndexMode, IndexedBlock};
