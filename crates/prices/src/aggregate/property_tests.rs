@@ -1,6 +1,6 @@
 //! Properties of every price, tested with random ticks.
 
-use bigdecimal::num_bigint::BigInt;
+use bigdecimal::{num_bigint::BigInt, num_traits::Zero};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     },
     *,
 };
+use chaincast_model::Tick;
 
 /// Random ticks: prices over hundreds of orders of magnitude, some in another token, some old, some with a confidence.
 fn any_ticks(random: &mut StdRng) -> Vec<Tick> {
