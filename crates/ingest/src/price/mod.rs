@@ -19,6 +19,7 @@ mod price_state;
 mod publish_policy;
 mod retry;
 mod telemetry;
+mod token_state;
 mod writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -20,9 +20,10 @@ use super::{
     candles::Candles,
     commit::Commit,
     feeds::Feeds,
-    price_state::{PriceState, SilentChains, TokenPositions},
+    price_state::PriceState,
     retry::Retry,
     telemetry,
+    token_state::{SilentChains, TokenPositions},
 };
 use crate::PriceSignal;
 use chaincast_model::{Price, Tick};
