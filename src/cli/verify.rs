@@ -7,6 +7,7 @@ mod chain;
 mod compare;
 mod contracts;
 mod progress;
+mod range;
 mod report;
 mod retry;
 mod tokens;

@@ -9,6 +9,7 @@ use super::{
     compare::{Difference, differences},
     contracts,
     progress::Progress,
+    range::ComparedRange,
     report::Report,
     retry::{FetchError, with_retries},
     tokens,
@@ -49,10 +50,7 @@ pub(super) struct Verification {
     nodes: Arc<Providers>,
     store: Store,
     chain: ChainId,
-    from: u64,
-    to: u64,
-    /// Requested ranges that cannot be compared.
-    uncompared: Vec<String>,
+    range: ComparedRange,
     /// The node's finalized height; blocks above it may still change.
     finalized: Option<u64>,
     counts: Counts,
@@ -95,46 +93,22 @@ impl Verification {
             ));
         }
         let node_head = nodes.tagged(Tag::Latest).await.map_err(describe)?;
-        let node_head = node_head.map_or(0, |block| block.number);
         let finalized = nodes.tagged(Tag::Finalized).await.map_err(describe)?;
-        let mut uncompared = Vec::new();
-        if let Some(requested) = from.filter(|requested| *requested < state.start_block) {
-            let below = state.start_block - 1;
-            uncompared.push(format!("blocks {requested} to {below} are not indexed"));
+        let indexed = (state.start_block, head.number);
+        let node_head = node_head.map_or(0, |block| block.number);
+        let range = ComparedRange::new(indexed, node_head, from, to);
+        if let Some(warning) = range.warning() {
+            eprintln!("chain {chain}: {warning}");
         }
-        if let Some(requested) = to.filter(|requested| *requested > head.number) {
-            let above = from.unwrap_or(0).max(head.number + 1);
-            uncompared.push(format!("blocks {above} to {requested} are not indexed"));
-        }
-        if let Some(requested) = to.filter(|requested| node_head < (*requested).min(head.number)) {
-            let (above, requested) = (node_head + 1, requested.min(head.number));
-            uncompared.push(format!(
-                "the node does not have blocks {above} to {requested} yet"
-            ));
-        }
-        let from = from.unwrap_or(0).max(state.start_block);
-        let last = to.unwrap_or(u64::MAX).min(head.number);
-        if node_head < last {
-            eprintln!(
-                "chain {chain}: the node is at block {node_head}, behind the index at {}: higher blocks are not compared",
-                head.number
-            );
-        }
-        let to = last.min(node_head);
-        if from > to {
-            return Err(format!(
-                "chain {chain}: no blocks to compare from {from} on: blocks {} to {} are indexed, the node is at {node_head}",
-                state.start_block, head.number
-            ));
+        if let Some(error) = range.error() {
+            return Err(format!("chain {chain}: {error}"));
         }
         Ok(Self {
             config: config.clone(),
             nodes,
             store: store.clone(),
             chain,
-            from,
-            to,
-            uncompared,
+            range,
             finalized: finalized.map(|block| block.number),
             counts: Counts::default(),
             below: None,
@@ -149,7 +123,7 @@ impl Verification {
         report: &mut Report,
     ) -> Result<(), String> {
         let before = report.found();
-        let mut progress = Progress::new(self.chain, self.to - self.from + 1);
+        let mut progress = Progress::new(self.chain, self.range.to - self.range.from + 1);
         let moving = self.compare_blocks(report, &mut progress).await;
         progress.end();
         self.reread_moving(moving?, report).await?;
@@ -167,15 +141,15 @@ impl Verification {
             "chain {}: compared blocks {} to {}: {blocks} blocks, {transactions} transactions, {logs} logs, \
              {transfers} transfers, {events} contract events; {}",
             self.chain,
-            self.from,
-            self.to,
+            self.range.from,
+            self.range.to,
             match found {
                 0 => "no difference".to_owned(),
                 1 => "1 difference".to_owned(),
                 more => format!("{more} differences"),
             }
         );
-        for uncompared in &self.uncompared {
+        for uncompared in &self.range.uncompared {
             println!("chain {}: {uncompared}: not compared", self.chain);
             report.mark_incomplete();
         }
@@ -192,7 +166,7 @@ impl Verification {
         progress: &mut Progress,
     ) -> Result<Vec<(u64, bool)>, String> {
         let (nodes, config) = (self.nodes.clone(), self.config.clone());
-        let mut fetched = stream::iter(self.from..=self.to)
+        let mut fetched = stream::iter(self.range.from..=self.range.to)
             .map(|number| {
                 let (nodes, config) = (nodes.clone(), config.clone());
                 // On its own task, so that checks of several blocks use several threads.
@@ -206,12 +180,12 @@ impl Verification {
             .buffered(self.config.concurrency.max(1));
         let mut page = BTreeMap::new();
         let mut moving = Vec::new();
-        for number in self.from..=self.to {
+        for number in self.range.from..=self.range.to {
             let Some(node) = fetched.next().await else {
                 break;
             };
-            if (number - self.from).is_multiple_of(PAGE) {
-                let end = number.saturating_add(PAGE - 1).min(self.to);
+            if (number - self.range.from).is_multiple_of(PAGE) {
+                let end = number.saturating_add(PAGE - 1).min(self.range.to);
                 page = self.stored(number, end).await?;
             }
             let kept = page.remove(&number).unwrap_or_default();
@@ -317,7 +291,7 @@ impl Verification {
                     continue;
                 }
                 let node = fetch(&self.nodes, &self.config, number).await;
-                let first = number.saturating_sub(1).max(self.from);
+                let first = number.saturating_sub(1).max(self.range.from);
                 let mut page = self.stored(first, number).await?;
                 let kept = page.remove(&number).unwrap_or_default();
                 if !counted {
@@ -352,7 +326,7 @@ impl Verification {
         if self.config.index == IndexMode::Transfers || configured.is_empty() {
             return Ok(());
         }
-        let (chain, range) = (self.chain, (self.from, self.to));
+        let (chain, range) = (self.chain, (self.range.from, self.range.to));
         let report_one = |difference| report.add(chain, &difference);
         let compared =
             contracts::differences(&self.store, chain, configured, range, report_one).await;
@@ -400,7 +374,7 @@ impl Verification {
             report.add(self.chain, &difference);
         }
         if self.config.token_metadata {
-            let at = self.to;
+            let at = self.range.to;
             let report_one = |difference| report.add(chain, &difference);
             tokens::differences(&self.nodes, &self.store, &self.config, at, report_one).await?;
         }
