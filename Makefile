@@ -37,7 +37,7 @@ conformance: ## run the Autobahn suite against the WebSocket stack; needs Python
 fuzz: ## fuzz the frame codec and the parsers, a minute each; ARGS="600 frames" for longer
 	@scripts/fuzz $(ARGS)
 
-lint: ## check formatting, lints, docs, links, dependencies and that contract artifacts are current
+lint: ## check formatting, lints, docs, links, dependencies and that generated files are current
 	@scripts/setup dev
 	cargo fmt --all --check
 	rustfmt --edition 2024 --check crates/prices/src/exchange/*.rs # declared by a macro, which cargo fmt does not read
@@ -53,7 +53,7 @@ contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
 	@scripts/setup dev
 	scripts/compile-contracts
 
-generate: ## write config/default.toml from the declarations of the keys
+generate: ## write config/default.toml, docs/asyncapi.yaml and docs/realtime.d.ts from the sources
 	@scripts/setup dev
 	scripts/generate
 

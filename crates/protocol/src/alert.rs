@@ -63,6 +63,7 @@ pub struct PriceAlert {
     /// The price that fired the alert.
     pub price: JsonNumber,
     /// Status of that price: `ok`, or `degraded` for an alert with `fireOnDegraded`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["ok", "degraded"])))]
     pub status: PriceStatus,
     /// The user's note.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -230,3 +230,22 @@ fn clients_ignore_unknown_fields() {
         );
     }
 }
+
+#[cfg(feature = "schema")]
+#[test]
+fn schemas_describe_what_is_sent() {
+    use chaincast_protocol::schema::Schemas;
+
+    let schemas = Schemas::new();
+    let check = |event: &str, text: &str| {
+        let data = schemas.message(event).unwrap().data.as_ref().unwrap();
+        let value = serde_json::from_str(&filled(text)).unwrap();
+        schemas
+            .check_as(data, &value)
+            .unwrap_or_else(|mismatch| panic!("{mismatch} in {text}"));
+    };
+    EVENTS.iter().for_each(|(name, text)| check(name, text));
+    HEARTBEATS.iter().for_each(|text| check("heartbeat", text));
+    CONNECTED.iter().for_each(|text| check("connected", text));
+    ACKS.iter().for_each(|(_, text)| check("ack", text));
+}

@@ -23,6 +23,7 @@ pub struct CandleUpdate {
     /// Whether its interval has ended. The update is sent again if a late price corrects the candle.
     pub closed: bool,
     /// Whether it only fills a gap; always false on the channel.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = false)))]
     pub synthetic: bool,
 }
 
