@@ -51,7 +51,7 @@ impl ApiConfig {
             problems.add("api.allowed_origins", error.to_string());
         }
         problems.check(
-            self.default_limit <= self.max_limit || problems.is_reported("api.max_limit"),
+            self.default_limit <= self.max_limit,
             "api.default_limit",
             "must be 1 to api.max_limit",
         );

@@ -417,10 +417,6 @@ fn reported_value_causes_no_false_problem() {
             "FILE:9: prices.exchanges.backoff_max_ms: must be",
         ),
         (
-            "[api]\ndefault_limit = 1000\nmax_limit = 5000\n".to_owned(),
-            "FILE:9: api.max_limit: must be",
-        ),
-        (
             "[api.alerts]\nhysteresis_bps = 1\nmin_hysteresis_bps = 0\n".to_owned(),
             "FILE:9: api.alerts.min_hysteresis_bps: must be",
         ),
