@@ -26,7 +26,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Routes `/`, `/assets/{file}`, `/docs/{name}.md`, and the Socket.IO client at the reference server's path.
-pub fn router() -> Router {
+pub(crate) fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
         .route(
@@ -49,13 +49,13 @@ pub fn router() -> Router {
 }
 
 /// The response for unknown paths.
-pub async fn unknown_path() -> Response {
+pub(crate) async fn unknown_path() -> Response {
     let text = "not found; the page is at /, the API is described at /api-docs\n";
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
 /// The response for the page and the streams in an indexer process.
-pub async fn no_gateway() -> Response {
+pub(crate) async fn no_gateway() -> Response {
     let text = "this process has no gateway (serve --role indexer): it serves neither the page nor /realtime; use a process \
                 with --role gateway or all. The API is described at /api-docs\n";
     (StatusCode::NOT_FOUND, text).into_response()

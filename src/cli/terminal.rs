@@ -21,7 +21,7 @@ pub(super) fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send +
 pub(super) struct Paint(bool);
 
 impl Paint {
-    pub fn stdout() -> Self {
+    pub(super) fn stdout() -> Self {
         let enabled = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self(enabled && std::io::stdout().is_terminal())
     }
@@ -31,23 +31,23 @@ impl Paint {
         Self(false)
     }
 
-    pub fn dim(self, text: impl std::fmt::Display) -> String {
+    pub(super) fn dim(self, text: impl std::fmt::Display) -> String {
         self.wrap("2", text)
     }
 
-    pub fn bold(self, text: impl std::fmt::Display) -> String {
+    pub(super) fn bold(self, text: impl std::fmt::Display) -> String {
         self.wrap("1", text)
     }
 
-    pub fn green(self, text: impl std::fmt::Display) -> String {
+    pub(super) fn green(self, text: impl std::fmt::Display) -> String {
         self.wrap("32", text)
     }
 
-    pub fn yellow(self, text: impl std::fmt::Display) -> String {
+    pub(super) fn yellow(self, text: impl std::fmt::Display) -> String {
         self.wrap("33", text)
     }
 
-    pub fn red(self, text: impl std::fmt::Display) -> String {
+    pub(super) fn red(self, text: impl std::fmt::Display) -> String {
         self.wrap("31", text)
     }
 

@@ -1,14 +1,14 @@
 //! Lines and columns of byte offsets in a text.
 
 /// The offsets at which the lines of a text begin.
-pub struct LineStarts<'a> {
+pub(super) struct LineStarts<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
 impl<'a> LineStarts<'a> {
     /// Reads the text once.
-    pub fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
             text,
@@ -17,7 +17,7 @@ impl<'a> LineStarts<'a> {
     }
 
     /// Line and column in characters, both from 1.
-    pub fn position(&self, offset: usize) -> (usize, usize) {
+    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= offset);
         let before = self.text.get(self.starts[line - 1]..offset);
         (line, before.map_or(1, |text| text.chars().count() + 1))

@@ -9,7 +9,10 @@ const PREFIX: &str = "CHAINCAST__";
 
 /// Sets the overriding variables in the table of the file. Fails for a variable that names no place in it; what its value
 /// is worth is checked with the rest.
-pub fn apply(table: &mut Table, environment: &[(String, String)]) -> Result<(), ConfigError> {
+pub(super) fn apply(
+    table: &mut Table,
+    environment: &[(String, String)],
+) -> Result<(), ConfigError> {
     for (variable, path, value) in variables(environment) {
         let key = path.join(".");
         let mut trials = Vec::new();
@@ -36,7 +39,7 @@ pub fn apply(table: &mut Table, environment: &[(String, String)]) -> Result<(), 
 }
 
 /// The overriding variables, each with its dotted key; later ones win.
-pub fn overrides(environment: &[(String, String)]) -> Vec<(String, String)> {
+pub(super) fn overrides(environment: &[(String, String)]) -> Vec<(String, String)> {
     let ours = variables(environment).into_iter();
     ours.map(|(variable, path, _)| (variable, path.join(".")))
         .collect()

@@ -15,7 +15,7 @@ fn has_logs(chains: &[ChainConfig], chain: ChainId) -> bool {
 }
 
 /// Adds what is not valid to the problems of reading.
-pub fn check(config: &Config, found: &mut Problems) {
+pub(super) fn check(config: &Config, found: &mut Problems) {
     let ages_ms = config.prices.sources.iter().map(|source| source.max_age_ms);
     config.database.check(ages_ms.max().unwrap_or(0), found);
     check_chains(&config.chains, found);

@@ -41,10 +41,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The commits queued for Redis. Cheap to clone; sending never blocks.
 #[derive(Clone)]
-pub struct SendQueue(mpsc::Sender<Commit>);
+pub(crate) struct SendQueue(mpsc::Sender<Commit>);
 
 impl SendQueue {
-    pub fn send(&self, commit: Commit) {
+    pub(crate) fn send(&self, commit: Commit) {
         if self.0.try_send(commit).is_err() {
             telemetry::skipped();
         }

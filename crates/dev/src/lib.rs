@@ -44,7 +44,7 @@ pub use self::{
     anvil::{Anvil, AnvilOptions},
     chain_control::ChainControl,
     contracts::deploy_or_load,
-    deployment::{DemoFeed, DemoPair, DemoToken, Deployment},
+    deployment::{DemoToken, Deployment},
     error::DevError,
     market::{Market, MarketOptions, run_market},
     node::{Node, Transaction},

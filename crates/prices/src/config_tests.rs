@@ -1,5 +1,5 @@
 use super::{
-    super::{DEFAULT_MAX_AGE_MS, chainlink::ChainlinkConfig, exchange::Listing},
+    super::{chainlink::ChainlinkConfig, exchange::Listing, max_age::DEFAULT_MAX_AGE_MS},
     *,
 };
 

@@ -5,13 +5,13 @@ use std::{any::Any, fmt::Debug, sync::Arc};
 use super::{Unit, max_age::DEFAULT_FEED_MAX_AGE_MS};
 use chaincast_protocol::{Address, ChainId, Token};
 
-/// `[[prices.sources]]`; read by `source_entry`, with the keys of [`SourceKeys`](super::SourceKeys) and of its kind.
+/// `[[prices.sources]]`; read by `source_entry`, with the keys of [`SourceKeys`](super::source_entry::SourceKeys) and of its kind.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
     pub token: Token,
     /// Name in the `sources` of a price; the name of the kind if omitted. Unique within the token.
     pub name: Option<String>,
-    /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`](super::MAX_AGE_LIMIT_MS).
+    /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`](super::max_age::MAX_AGE_LIMIT_MS).
     pub max_age_ms: u64,
     /// `scale` and `invert`: convert the reported price to the price of one token.
     pub unit: Unit,

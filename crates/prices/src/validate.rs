@@ -9,7 +9,7 @@ mod warnings;
 use std::collections::{HashMap, HashSet};
 
 use self::error::MAX_SOURCE_NAME;
-pub use self::error::{PriceConfigError, SourceEntry};
+pub use self::error::PriceConfigError;
 use self::quotes::Quotes;
 use super::PriceConfig;
 use chaincast_base::settings::Problems;

@@ -28,9 +28,6 @@ pub mod test_dir;
 pub mod test_port;
 pub mod venue;
 
-pub use self::{
-    scenario_file::ScenarioError,
-    synthetic_node::{
-        SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic,
-    },
+pub use self::synthetic_node::{
+    SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic,
 };

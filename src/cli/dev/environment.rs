@@ -69,7 +69,7 @@ enum Database {
 }
 
 impl Environment {
-    pub async fn start(args: &DevArgs) -> Result<Self, EnvironmentError> {
+    pub(super) async fn start(args: &DevArgs) -> Result<Self, EnvironmentError> {
         let data_dir = args.data_dir.clone();
         std::fs::create_dir_all(&data_dir).map_err(|source| DevError::File {
             operation: "create",
@@ -171,7 +171,7 @@ impl Environment {
     }
 
     /// Starts the demo market, if the demo contracts are deployed.
-    pub fn open_market(&mut self, seed: Option<u64>, step: Duration) {
+    pub(super) fn open_market(&mut self, seed: Option<u64>, step: Duration) {
         let Some(deployment) = self.deployment.clone() else {
             return;
         };
@@ -190,7 +190,7 @@ impl Environment {
     }
 
     /// Waits until a component fails; returns which one and why.
-    pub async fn failure(&mut self) -> String {
+    pub(super) async fn failure(&mut self) -> String {
         let postgres = async {
             match &mut self.postgres {
                 Some(postgres) => postgres.exited().await,
@@ -225,7 +225,7 @@ impl Environment {
     }
 
     /// The directory of the private database, if it is outside the data directory.
-    pub fn database_elsewhere(&self) -> Option<&Path> {
+    pub(super) fn database_elsewhere(&self) -> Option<&Path> {
         let home = self.postgres.as_ref()?.home();
         let data_dir = self.data_dir.canonicalize().ok()?;
         (!home.starts_with(data_dir)).then_some(home)
@@ -233,12 +233,12 @@ impl Environment {
 
     /// Stops the market, then the chain, then the database. Stops all of them even after an error, and returns the
     /// first one.
-    pub async fn stop(self) -> Result<(), DevError> {
+    pub(super) async fn stop(self) -> Result<(), DevError> {
         self.end(Database::Keep).await
     }
 
     /// As [`Environment::stop`], after a failed start: also removes a database that this start created.
-    pub async fn abandon(self) -> Result<(), DevError> {
+    pub(super) async fn abandon(self) -> Result<(), DevError> {
         self.end(Database::DiscardIfNew).await
     }
 

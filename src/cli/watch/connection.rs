@@ -91,7 +91,7 @@ pub(super) fn shell_quote(word: &str) -> String {
 }
 
 impl Watcher {
-    pub fn new(
+    pub(super) fn new(
         url: String,
         channels: Vec<String>,
         token: Option<String>,
@@ -110,7 +110,7 @@ impl Watcher {
     }
 
     /// Watches until the output closes or the server rejects the client.
-    pub async fn run(&mut self) -> End {
+    pub(super) async fn run(&mut self) -> End {
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let mut served = false;
@@ -233,7 +233,7 @@ impl Watcher {
     }
 
     /// The arguments that make `chaincast watch` continue where this run stopped; `None` before the first position.
-    pub fn arguments(&self) -> Option<String> {
+    pub(super) fn arguments(&self) -> Option<String> {
         let positions = self.positions.iter();
         let since: Vec<String> = positions
             .map(|(channel, seq)| format!("{channel}@{seq}"))

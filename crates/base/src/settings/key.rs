@@ -127,7 +127,7 @@ impl Key {
     }
 
     /// The unit of its number.
-    pub fn unit_name(&self) -> Option<&'static str> {
+    pub(super) fn unit_name(&self) -> Option<&'static str> {
         let by_name = UNITS.iter().find(|(end, _)| self.name.ends_with(end));
         self.unit.or(by_name.map(|(_, unit)| *unit))
     }

@@ -24,7 +24,7 @@ use super::{
 use chaincast_model::{IndexMode, IndexedBlock};
 
 /// Blocks from a node, and the time they took.
-pub struct Chunk {
+pub(super) struct Chunk {
     pub blocks: Vec<IndexedBlock>,
     /// Size of the node's answers, in bytes.
     pub raw_bytes: usize,

@@ -215,7 +215,7 @@ impl ChecksConfig {
     }
 
     /// The checks for blocks of history.
-    pub fn for_history(mut self) -> Self {
+    pub(super) fn for_history(mut self) -> Self {
         if self.senders == Senders::Live {
             self.senders = Senders::Off;
         }

@@ -16,7 +16,7 @@ use chaincast_model::{BlockHeader, IndexedBlock, IndexedLog, IndexedTransaction}
 const MAX_LOGS: usize = i32::MAX as usize;
 
 /// The rows of a block that has one receipt per transaction and passed these checks.
-pub fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, String> {
+pub(super) fn decode(block: RawBlock, checks: &ChecksConfig) -> Result<IndexedBlock, String> {
     let count = block.receipts.iter().map(|receipt| receipt.logs.len());
     let count: usize = count.sum();
     if count > MAX_LOGS {

@@ -33,7 +33,7 @@ const WORD: usize = 32;
 pub(super) const SIGNATURES: [B256; 4] = [TRANSFER, SINGLE, BATCH, BURN];
 
 /// The transfers in logs, in order.
-pub fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
+pub(super) fn transfers_in(logs: &[IndexedLog]) -> Vec<Transfer> {
     let likely = logs
         .iter()
         .filter(|log| log.topics.first() == Some(&TRANSFER))

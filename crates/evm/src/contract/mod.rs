@@ -12,7 +12,8 @@ mod definition;
 mod shape;
 
 pub use address_index::{AddressIndex, DecodedLogs};
-pub use config::{Addresses, ContractConfig, FactoryConfig};
-pub use contract_error::ContractConfigError;
+use config::FactoryConfig;
+pub use config::{Addresses, ContractConfig};
+use contract_error::ContractConfigError;
 pub use definition::{Contract, Factory, compile};
-pub use shape::EventShape;
+use shape::EventShape;

@@ -32,10 +32,11 @@ mod writer;
 mod yield_lock;
 
 pub use backfill::{Backfill, BackfillOutcome, Goal};
-pub use error::{IngestError, ReorgLimit};
-pub use progress::{Bottleneck, Progress, Rates};
+pub use error::IngestError;
+use error::ReorgLimit;
+pub use progress::{Progress, Rates};
 pub(super) use retry::Retry;
-pub use ticks::TickDecoder;
+pub(crate) use ticks::TickDecoder;
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ use chaincast_evm::chain::{ChainConfig, HeadFollower, NodeError, NodeView, Provi
 use chaincast_store::{StoreError, chain as stored};
 
 /// Indexes one chain.
-pub struct ChainIngest {
+pub(crate) struct ChainIngest {
     parts: Parts,
     follower: HeadFollower,
     node_view: watch::Receiver<NodeView>,
@@ -58,7 +59,10 @@ impl ChainIngest {
     /// Compares the node's chain with the configuration and the stored chain, so that a wrong URL or another chain fails
     /// the start. An unreachable node fails the start only when nothing is indexed yet; otherwise the indexed data is
     /// served meanwhile. Writes nothing and does not take the writer's lock.
-    pub async fn connect(config: ChainConfig, context: ChainContext) -> Result<Self, IngestError> {
+    pub(crate) async fn connect(
+        config: ChainConfig,
+        context: ChainContext,
+    ) -> Result<Self, IngestError> {
         let chain_id = config.chain_id;
         let failed = |error: NodeError| IngestError::Node { chain_id, error };
         let node = Arc::new(Providers::new(&config).map_err(failed)?);
@@ -101,7 +105,7 @@ impl ChainIngest {
     }
 
     /// Indexes until `stop`. Finishes a commit in progress first, within its time limit.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), IngestError> {
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), IngestError> {
         let Self {
             parts,
             follower,

@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::PriceIngestError;
+use self::error::PriceIngestError;
 use self::{
     feeds::Feeds,
     parts::{Incoming, Parts},

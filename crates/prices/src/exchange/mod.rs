@@ -44,8 +44,8 @@ use self::config::ListingConfig;
 use self::protocol::{Exchange, Limits, Request, VenueEvent};
 use super::{PriceFault, stream::Quote};
 
+pub use config::ExchangeConfig;
 pub(super) use config::TEXT;
-pub use config::{ExchangeConfig, VenueConfig};
 pub(super) use group::feeds;
 pub(super) use listing::{Listing, read_listing};
 pub(super) use venues::kinds;

@@ -43,7 +43,7 @@ use super::StoreError;
 use chaincast_protocol::{B256, BlockRef, ChainId};
 
 /// Indexed blocks with `from <= number <= to`, newest first.
-pub async fn refs_between(
+async fn refs_between(
     connection: &mut PgConnection,
     chain_id: ChainId,
     from: u64,

@@ -72,7 +72,7 @@ impl Store {
 
 impl ContractRow {
     /// Whether one of its events has this name, case-insensitive.
-    pub fn has_event(&self, name: &str) -> bool {
+    fn has_event(&self, name: &str) -> bool {
         let names = self.events.iter().filter_map(|one| one.split('(').next());
         names.into_iter().any(|one| one.eq_ignore_ascii_case(name))
     }

@@ -67,7 +67,7 @@ impl SyntheticChain {
     }
 
     /// The hash of the block at a height.
-    pub fn hash_at(&self, number: u64) -> Option<B256> {
+    pub(super) fn hash_at(&self, number: u64) -> Option<B256> {
         self.block(number).map(|block| block.hash)
     }
 

@@ -19,7 +19,7 @@ mod work;
 mod tests;
 
 pub use config::{ProviderConfig, Role};
-pub use health::ProviderState;
+use health::ProviderState;
 pub use heights::Height;
 pub(super) use provider::Provider;
 pub use provider::ProviderStatus;

@@ -71,7 +71,7 @@ fn disagreements(chain_id: ChainId, provider: &Provider) -> metrics::Counter {
 }
 
 /// A `newHeads` subscription of a provider ended: `refused`, `closed`, or `silent` while the head moved.
-pub fn subscription_lost(chain_id: ChainId, provider: &str, reason: &'static str) {
+pub(crate) fn subscription_lost(chain_id: ChainId, provider: &str, reason: &'static str) {
     subscriptions_lost(chain_id, provider, reason).increment(1);
 }
 

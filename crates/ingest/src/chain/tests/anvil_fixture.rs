@@ -13,7 +13,9 @@ use sqlx::{PgConnection, Row};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ChainContext, ChainIngest, IngestError, PriceSignalQueue, PriceSignals, TickDecoder};
+use crate::{
+    ChainContext, IngestError, PriceSignalQueue, PriceSignals, TickDecoder, chain::ChainIngest,
+};
 use chaincast_base::{
     Secret,
     shutdown::{Failures, Tasks},

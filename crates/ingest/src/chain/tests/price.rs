@@ -17,7 +17,7 @@ use super::{
     anvil_fixture::{AnvilFixture, CHAIN, RunningWriter, eventually},
     proxy::{Answer, Proxy},
 };
-use crate::{Backfill, ChainContext, ChainIngest, PriceSignals};
+use crate::{Backfill, ChainContext, PriceSignals, chain::ChainIngest};
 use chaincast_base::Secret;
 use chaincast_dev::Transaction;
 use chaincast_evm::chain::ChainConfig;

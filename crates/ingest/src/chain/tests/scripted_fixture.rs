@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::super::timeouts::YIELD_AFTER;
 use super::anvil_fixture::{CHAIN, Dir, EveryTransfer, RunningWriter, eventually};
 use crate::{
-    Backfill, BackfillOutcome, ChainContext, ChainIngest, IngestError, PriceSignalQueue,
-    PriceSignals,
+    Backfill, BackfillOutcome, ChainContext, IngestError, PriceSignalQueue, PriceSignals,
+    chain::ChainIngest,
 };
 use chaincast_base::{
     Secret,
