@@ -5,7 +5,6 @@ mod candles;
 mod flush_io;
 mod formats;
 mod heartbeat;
-mod imports;
 mod lanes;
 mod lifecycle;
 mod limits;
