@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Providers, Work,
-    health::{Attempt, Change},
+    health::{Attempt, Change, Proof},
     provider::Provider,
     telemetry,
 };
@@ -16,13 +16,6 @@ use chaincast_protocol::BlockRef;
 
 /// A position, and what a request to that provider is.
 type Candidate = (usize, Attempt);
-
-/// What becomes of an earlier proof of the chain that a provider serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proof {
-    Reuse,
-    Repeat,
-}
 
 impl Providers {
     /// Runs `work` on one node after the other until one succeeds. On failure the error names every provider that was

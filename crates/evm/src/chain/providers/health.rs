@@ -61,6 +61,13 @@ impl ProviderState {
     }
 }
 
+/// What becomes of an earlier proof of the chain that a provider serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Reuse,
+    Repeat,
+}
+
 /// What a request to a provider is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::chain) enum Attempt {

@@ -32,10 +32,7 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::{sync::watch, time::Instant};
 
-use self::{
-    failover::Proof,
-    health::{Attempt, Limits},
-};
+use self::health::{Attempt, Limits, Proof};
 use super::{ChainConfig, Link, Node, NodeError, Tag, request_metrics};
 use chaincast_model::KnownBlock;
 use chaincast_protocol::{B256, BlockRef, ChainId};
