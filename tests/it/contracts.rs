@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{World, eventually};
 
 /// Adds the demo quote token, and all pairs as one contract, to the configuration, and restarts.
-async fn with_contracts(world: World) -> World {
+pub async fn with_contracts(world: World) -> World {
     let abi = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("abi").join(name);
     let token = &world.deployment.tokens.last().unwrap().address;
     let pairs: Vec<_> = world

@@ -64,4 +64,5 @@ mod venues;
 mod verify;
 mod verify_events;
 mod watch;
+mod wire;
 mod write_failures;

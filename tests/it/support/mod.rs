@@ -21,6 +21,7 @@ mod temp_dir;
 mod test_writer;
 mod tls_proxy;
 mod wait;
+mod wire_check;
 mod world;
 mod ws;
 
@@ -45,5 +46,6 @@ pub use temp_dir::TempDir;
 pub use test_writer::TestWriter;
 pub use tls_proxy::TlsProxy;
 pub use wait::{TIMEOUT, eventually};
+pub use wire_check::{assert_answer_described, assert_described, assert_merged_described};
 pub use world::{World, mint};
 pub use ws::WsClient;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::TIMEOUT;
+use super::{TIMEOUT, assert_merged_described};
 
 #[derive(Debug, Clone)]
 pub struct SseEvent {
@@ -76,9 +76,12 @@ fn parse(block: &str) -> Option<SseEvent> {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .map(str::trim_start)
     };
+    let (event, data) = (field("event")?, field("data")?);
+    let data = serde_json::from_str(data).unwrap();
+    assert_merged_described(event, &data);
     Some(SseEvent {
-        event: field("event")?.to_owned(),
+        event: event.to_owned(),
         id: field("id").map(str::to_owned),
-        data: serde_json::from_str(field("data")?).unwrap(),
+        data,
     })
 }

@@ -1,4 +1,4 @@
-//! A plain WebSocket client of the gateway.
+//! A plain WebSocket client of the gateway. It checks that the protocol's types describe each message.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http, protocol::CloseFrame},
 };
 
-use super::TIMEOUT;
+use super::{TIMEOUT, assert_described};
 
 pub struct WsClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -128,7 +128,10 @@ impl WsClient {
     async fn receive(&mut self, what: &str) -> Value {
         loop {
             match self.frame(what).await {
-                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Text(text))) => {
+                    assert_described(&text);
+                    return serde_json::from_str(&text).unwrap();
+                }
                 Some(Ok(Message::Close(close))) => {
                     panic!("closed with {close:?} while waiting for {what}")
                 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::TIMEOUT;
+use super::{TIMEOUT, assert_answer_described, assert_merged_described};
 
 pub use event_stream::EventStream;
 use polling::Polling;
@@ -121,6 +121,7 @@ impl Connection {
 
 /// Parses an event with `data`, where channel and position are merged into the data.
 fn from_merged(event: &str, data: Value) -> Received {
+    assert_merged_described(event, &data);
     match event {
         "connected" => Received::Connected(data),
         "ack" => Received::Ack(data),
@@ -152,6 +153,7 @@ fn packet(text: &str) -> Option<Received> {
         }
         "43" => {
             let [answer]: [Value; 1] = serde_json::from_str(body).unwrap();
+            assert_answer_described(&answer);
             Some(Received::Ack(answer))
         }
         "40" => None,

@@ -6,7 +6,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 
-use super::{Received, message};
+use super::{super::assert_described, Received, message};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -59,6 +59,7 @@ impl WebSocket {
             Ok(text) => text,
             Err((code, reason)) => return Received::Closed(code, reason),
         };
+        assert_described(&text);
         let value: Value = serde_json::from_str(&text).unwrap();
         let event = value["event"].as_str().unwrap();
         match event {

@@ -1,0 +1,118 @@
+//! Checks that the types and the schemas of the protocol describe what the server sends: nothing more, nothing less.
+
+use std::sync::LazyLock;
+
+use chaincast_protocol::{
+    Event, EventName, Heartbeat, Refusal, ServerMessage,
+    control::{Ack, Closed, Connected, Pong, RefusedChannel, TokenExpiring},
+    schema::Schemas,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
+
+/// What event streams and Socket.IO add to the data of an event.
+const POSITION: [&str; 4] = ["channel", "seq", "prev", "snapshot"];
+
+/// Checks the text of a WebSocket message in JSON: the types must serialize it to the same bytes.
+pub fn assert_described(text: &str) {
+    let value: Value = serde_json::from_str(text).unwrap();
+    if let Err(mismatch) = SCHEMAS.check(&value) {
+        panic!("no schema describes {text}: {mismatch}");
+    }
+    let message: ServerMessage<'_> = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&message).unwrap(), text);
+    let (sent, again) = (
+        message.data.get(),
+        serialized(&message.event, message.data.get()),
+    );
+    match message.event.as_str() {
+        // The gateway lists the channels in its own order.
+        "heartbeat" => assert_eq!(parsed(&again), parsed(sent)),
+        _ => assert_eq!(again, sent, "{text}"),
+    }
+}
+
+/// Checks an event of another transport, where the position is among the data.
+pub fn assert_merged_described(event: &str, merged: &Value) {
+    match event {
+        "closed" => return check_as::<Closed>("Closed", merged),
+        "error" if merged.get("channel").is_some() => {
+            return check_as::<RefusedChannel>("RefusedChannel", merged);
+        }
+        _ => {}
+    }
+    let mut data = merged.as_object().unwrap().clone();
+    let mut message = Map::new();
+    message.insert("event".to_owned(), event.into());
+    // An ack has a channel and a seq of its own.
+    if !matches!(event, "connected" | "ack" | "pong" | "error") {
+        for key in POSITION {
+            message.extend(data.remove_entry(key));
+        }
+    }
+    message.insert("data".to_owned(), data.into());
+    let message = Value::Object(message);
+    if let Err(mismatch) = SCHEMAS.check(&message) {
+        panic!("no schema describes {message}: {mismatch}");
+    }
+    let again = serialized(event, &message["data"].to_string());
+    assert_eq!(parsed(&again), message["data"]);
+}
+
+/// The answer to a request of a Socket.IO client, which has no event.
+pub fn assert_answer_described(answer: &Value) {
+    if answer.get("success").is_some() {
+        assert_merged_described("ack", answer);
+    } else {
+        assert_merged_described("pong", answer);
+    }
+}
+
+/// The data of an event, parsed by its type and serialized again.
+fn serialized(event: &str, data: &str) -> String {
+    match event {
+        Connected::EVENT => again::<Connected>(data),
+        Ack::EVENT => again::<Ack>(data),
+        Pong::EVENT => again::<Pong>(data),
+        Refusal::EVENT => again::<Refusal>(data),
+        TokenExpiring::EVENT => again::<TokenExpiring>(data),
+        "heartbeat" => again::<Heartbeat>(data),
+        event => {
+            let parsed = Event::parse(&EventName::from(event), data);
+            let parsed = parsed.unwrap_or_else(|error| panic!("{error} in {event} {data}"));
+            let parsed = parsed.unwrap_or_else(|| panic!("no type for {event}"));
+            serde_json::to_string(&parsed).unwrap()
+        }
+    }
+}
+
+fn again<T: DeserializeOwned + Serialize>(data: &str) -> String {
+    let parsed: T = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {data}"));
+    serde_json::to_string(&parsed).unwrap()
+}
+
+fn check_as<T: DeserializeOwned + Serialize>(name: &str, value: &Value) {
+    if let Err(mismatch) = SCHEMAS.check_as(name, value) {
+        panic!("{name} does not describe {value}: {mismatch}");
+    }
+    assert_eq!(parsed(&again::<T>(&value.to_string())), *value);
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// A message that no type describes must be found.
+#[test]
+fn undescribed_messages_are_found() {
+    for message in [
+        json!({"event": "pong", "data": {"timestamp": 1, "novel": 2}}),
+        json!({"event": "novel", "data": {}}),
+        json!({"event": "token-expiring", "data": {"expiresAt": 1}}),
+    ] {
+        let checked = std::panic::catch_unwind(|| assert_described(&message.to_string()));
+        assert!(checked.is_err(), "{message}");
+    }
+}

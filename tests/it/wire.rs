@@ -1,0 +1,195 @@
+//! The types and the schemas of the protocol describe every message that a running chaincast sends. The clients in
+//! `support` check each one; here every kind is received.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chaincast_protocol::schema::{Schemas, Sender};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    contracts::with_contracts,
+    support::{Connection, Query, Received, TIMEOUT, Transport, World, WsClient, mint},
+};
+
+const TTL: Duration = Duration::from_secs(600);
+/// Answers to requests.
+const ANSWERS: [&str; 3] = ["ack", "error", "pong"];
+/// Events that need no request besides a subscription.
+const EVENTS: [&str; 15] = [
+    "address-reorg",
+    "address-transaction",
+    "address-transfer",
+    "block-finalized",
+    "candle-update",
+    "connected",
+    "contract-event",
+    "contract-reorg",
+    "heartbeat",
+    "new-block",
+    "price-alert",
+    "price-update",
+    "reorg",
+    "token-expiring",
+    "transaction-update",
+];
+
+/// A session of a user whose JWT expires after `ttl`.
+async fn connect(world: &World, ttl: Duration) -> WsClient {
+    let token = mint("alice", None, None, ttl);
+    WsClient::connect(&format!("{}?token={token}", world.server.realtime())).await
+}
+
+async fn create_alert(world: &World) {
+    let alert =
+        json!({"token": "USDC", "condition": "above", "threshold": "0.000001", "note": "n"});
+    let answer = reqwest::Client::new()
+        .post(world.url("/api/v1/alerts"))
+        .bearer_auth(mint("alice", None, None, TTL))
+        .body(alert.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201);
+}
+
+/// The first message that matches. Heartbeats always arrive, so the whole wait has a deadline.
+async fn expect(ws: &mut WsClient, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    match timeout(TIMEOUT, ws.expect(what, wanted)).await {
+        Ok(message) => message,
+        Err(_) => {
+            let messages = ws.backlog.iter();
+            let events: BTreeSet<_> = messages.map(|message| message["event"].as_str()).collect();
+            panic!("no {what} within {TIMEOUT:?}, only {events:?}")
+        }
+    }
+}
+
+/// Makes every kind of request, and some that fail.
+async fn make_requests(ws: &mut WsClient) {
+    for (event, data, answered) in [
+        ("ping", Value::Null, "pong"),
+        ("subscriptions", Value::Null, "ack"),
+        ("auth", json!({"token": ""}), "ack"),
+        (
+            "auth",
+            json!({"token": mint("alice", Some("r"), Some(&["*"]), TTL)}),
+            "ack",
+        ),
+        ("auth", json!({"token": "no"}), "error"),
+        ("acknowledge", json!({"ids": [0]}), "ack"),
+        ("subscribe", json!({"channel": "price:BTC"}), "ack"),
+        ("subscribe", json!({"channel": "nope"}), "error"),
+        ("unsubscribe", json!({"channel": "price:BTC"}), "ack"),
+        (
+            "unsubscribe",
+            json!({"channels": ["price:BTC", "nope"]}),
+            "ack",
+        ),
+        ("dance", Value::Null, "error"),
+    ] {
+        let answer = ws.request(event, data.clone()).await;
+        assert_eq!(answer["event"], answered, "{event} {data}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_describe_every_live_message() {
+    let world = with_contracts(World::start().await).await;
+    let quote = world.deployment.tokens.last().unwrap().symbol.clone();
+    let holder = world.market.holders()[0];
+    let mut ws = connect(&world, TTL).await;
+    let joined = ws
+        .subscribe(json!({ "channels": [
+            "new-block", "price:ETH", "candle:ETH:1m", "contract:cash", "heartbeat", "user:alice",
+            format!("address:{holder}"), "nope",
+        ]}))
+        .await;
+    assert_eq!(joined["channels"].as_array().unwrap().len(), 8);
+    make_requests(&mut ws).await;
+
+    create_alert(&world).await;
+    world.set_feed("ETH", 4_321).await;
+    world.transfer(&quote, 77).await;
+    let sent = expect(&mut ws, "transfer", |message| {
+        message["data"]["args"]["value"] == "77"
+    })
+    .await;
+    let hash = sent["data"]["transactionHash"].as_str().unwrap();
+    ws.subscribe(json!({"channel": format!("tx:{hash}")})).await;
+    world.caught_up().await;
+    world.control.reorg(1).await.unwrap();
+    world.control.mine(1).await.unwrap();
+    expect(&mut ws, "reorged transaction", |message| {
+        message["data"]["status"] == "reorged"
+    })
+    .await;
+    // The node of a world finalizes blocks two epochs, 2,000 blocks, behind its head.
+    world.control.mine(2_001).await.unwrap();
+
+    for event in EVENTS {
+        match event {
+            // Received above.
+            "contract-event" => {}
+            "token-expiring" => {
+                // Sent 30 s before the end of the session.
+                let mut short = connect(&world, Duration::from_secs(29)).await;
+                short.event(event).await;
+            }
+            _ => {
+                expect(&mut ws, event, |message| message["event"] == event).await;
+            }
+        }
+    }
+    let schemas = Schemas::new();
+    let messages = schemas.messages.iter();
+    let sent_by_server = messages.filter(|message| message.sender == Sender::Server);
+    let known: BTreeSet<&str> = sent_by_server.map(|message| &*message.event).collect();
+    let received: BTreeSet<&str> = EVENTS.into_iter().chain(ANSWERS).collect();
+    assert_eq!(received, known, "every kind is received here");
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_describe_other_transports() {
+    let world = World::start().await;
+    let channels = ["new-block", "price:ETH", "heartbeat"];
+    for (transport, price) in [
+        (Transport::SocketIo, 4_000),
+        (Transport::Polling, 5_000),
+        (Transport::EventStream, 6_000),
+    ] {
+        let query = Query {
+            channels: channels.map(str::to_owned).to_vec(),
+            ..Query::default()
+        };
+        let opened = Connection::open(transport, world.server.url(), &query).await;
+        let mut connection = opened.unwrap();
+        if transport != Transport::EventStream {
+            for (event, data) in [
+                ("ping", Value::Null),
+                ("subscribe", json!({"channel": "nope"})),
+                ("subscribe", json!({"channels": ["nope", "new-block"]})),
+                (
+                    "subscribe",
+                    json!({"channels": channels, "snapshot": false}),
+                ),
+                ("subscriptions", Value::Null),
+            ] {
+                connection.send_request(event, &data).await;
+                connection.receive_response().await;
+            }
+        }
+        world.set_feed("ETH", price).await;
+        let mut missing: BTreeSet<&str> = channels.into();
+        while !missing.is_empty() {
+            match timeout(TIMEOUT, connection.receive()).await {
+                Ok(Received::Message(message)) => missing.remove(message.channel.as_str()),
+                Ok(Received::Closed(code, reason)) => panic!("closed with {code} {reason}"),
+                Ok(_) => continue,
+                Err(_) => panic!("{transport:?} received nothing of {missing:?}"),
+            };
+        }
+    }
+    world.server.stop().await;
+}
