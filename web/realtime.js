@@ -3,7 +3,7 @@
 // Promises: after a reconnect, each channel is resubscribed from the last received seq and its epoch; each update is
 // delivered once and in order; a gap is reported and requested again. After a close code that forbids a reconnect
 // (4401, 4403), the client waits for `authenticate` or `retry`. Assumes text frames {"event","data","id"} as described
-// in docs/protocol.md.
+// in docs/protocol.md; docs/realtime.d.ts has their types.
 //
 // Events (CustomEvent, see `detail`):
 //   state       {phase: 'connecting'|'live'|'reconnecting'|'refused'|'stopped', retryAt?, reason?, code?}
