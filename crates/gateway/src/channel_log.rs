@@ -8,21 +8,22 @@ use chaincast_protocol::{ChainHealth, ChainId, Channel, StaleSource, Update};
 /// The update log could not be read. The caller logs the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the update log: {0}")]
-pub struct ChannelLogError(pub String);
+pub(crate) struct ChannelLogError(pub String);
 
 /// The range of updates of one channel in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// Seq of the newest update; 0 when the channel never had one.
     pub newest: u64,
     /// Seq of the oldest update still stored; `newest + 1` when none is.
     pub oldest: u64,
 }
 
-pub type LogFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ChannelLogError>> + Send + 'a>>;
+pub(crate) type LogFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, ChannelLogError>> + Send + 'a>>;
 
 /// Reads the update log and keeps watches. Implemented by [`UpdateLog`]; a trait so that tests can replace it.
-pub trait ChannelLog: Send + Sync {
+pub(crate) trait ChannelLog: Send + Sync {
     /// The epoch that all seqs belong to.
     fn epoch(&self) -> &str;
 

@@ -19,7 +19,7 @@ pub struct KnownChannels {
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Deployment {
+pub(crate) struct Deployment {
     first_chain: ChainId,
     chain_ids: FxHashSet<ChainId>,
     tokens: FxHashSet<Token>,
@@ -28,7 +28,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    pub fn new(known: KnownChannels) -> Self {
+    pub(crate) fn new(known: KnownChannels) -> Self {
         Self {
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
@@ -39,7 +39,7 @@ impl Deployment {
     }
 
     /// The channel of this deployment with the given name.
-    pub fn resolve(&self, name: &str) -> Result<Channel, Refusal> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<Channel, Refusal> {
         let unknown = |message: String| Refusal::new(ErrorCode::UnknownChannel, message);
         let channel: Channel = match name.parse() {
             Ok(channel) => channel,

@@ -24,10 +24,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// The lock that is taken first.
 #[derive(Debug, Default)]
-pub struct OuterLock<T>(Mutex<T>);
+pub(crate) struct OuterLock<T>(Mutex<T>);
 
 /// The value of a locked [`OuterLock`].
-pub struct OuterGuard<'a, T>(MutexGuard<'a, T>);
+pub(crate) struct OuterGuard<'a, T>(MutexGuard<'a, T>);
 
 /// Proof that an [`OuterLock`] is held.
 #[derive(Debug, Clone, Copy)]
@@ -35,27 +35,27 @@ pub struct Held<'a>(PhantomData<&'a ()>);
 
 /// A lock that is taken only while an [`OuterLock`] is held.
 #[derive(Debug, Default)]
-pub struct InnerLock<T>(Mutex<T>);
+pub(crate) struct InnerLock<T>(Mutex<T>);
 
 /// The lock that is taken last.
 #[derive(Debug, Default)]
 #[repr(transparent)]
-pub struct LeafLock<T>(Mutex<T>);
+pub(crate) struct LeafLock<T>(Mutex<T>);
 
 impl<T> OuterLock<T> {
-    pub fn lock(&self) -> OuterGuard<'_, T> {
+    pub(crate) fn lock(&self) -> OuterGuard<'_, T> {
         OuterGuard(self.0.lock())
     }
 }
 
 impl<T> OuterGuard<'_, T> {
     /// The value, and the proof that it is locked.
-    pub fn split(&mut self) -> (&mut T, Held<'_>) {
+    pub(crate) fn split(&mut self) -> (&mut T, Held<'_>) {
         (&mut self.0, Held(PhantomData))
     }
 
     /// Lets a waiting thread go first, if there is one.
-    pub fn bump(&mut self) {
+    pub(crate) fn bump(&mut self) {
         MutexGuard::bump(&mut self.0);
     }
 }
@@ -75,33 +75,33 @@ impl<T> DerefMut for OuterGuard<'_, T> {
 }
 
 impl<T> InnerLock<T> {
-    pub fn lock<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
+    pub(crate) fn lock<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
         self.0.lock()
     }
 
     /// For one read by a thread that needs no other lock meanwhile.
-    pub fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         read(&self.0.lock())
     }
 }
 
 impl<T> LeafLock<T> {
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
     /// For one verb, which takes no other lock.
-    pub fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock()
     }
 
     /// For several steps.
-    pub fn lock_within<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
+    pub(crate) fn lock_within<'a>(&'a self, _outer: Held<'a>) -> MutexGuard<'a, T> {
         self.0.lock()
     }
 
     /// Without waiting.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.0.try_lock()
     }
 }

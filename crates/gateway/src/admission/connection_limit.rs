@@ -17,7 +17,7 @@ const RETRY_AFTER_MS: u64 = 5_000;
 
 /// Counts open connections, in total and per address.
 #[derive(Debug, Clone)]
-pub struct ConnectionLimit(Arc<Inner>);
+pub(crate) struct ConnectionLimit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -36,7 +36,7 @@ struct Open {
 
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LimitReached {
+pub(crate) enum LimitReached {
     #[error("Too many connections from this address: at most {0}")]
     Address(usize),
     #[error("This server is full: it accepts at most {0} connections")]
@@ -45,7 +45,7 @@ pub enum LimitReached {
 
 impl LimitReached {
     /// The HTTP status of the refusal.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Address(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Total(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -53,7 +53,7 @@ impl LimitReached {
     }
 
     /// The retry delay, in ms.
-    pub fn retry_after_ms(&self) -> u64 {
+    pub(crate) fn retry_after_ms(&self) -> u64 {
         RETRY_AFTER_MS
     }
 }
@@ -75,10 +75,10 @@ pub struct Admission {
 /// A socket that a transport took over from the HTTP server, with or without a session, counted until dropped. A polled
 /// session has none: its requests use HTTP connections.
 #[derive(Debug)]
-pub struct SocketGuard(ConnectionLimit);
+pub(crate) struct SocketGuard(ConnectionLimit);
 
 impl ConnectionLimit {
-    pub fn new(per_address: usize, total: usize) -> Self {
+    pub(crate) fn new(per_address: usize, total: usize) -> Self {
         Self(Arc::new(Inner {
             per_address,
             total,
@@ -89,7 +89,7 @@ impl ConnectionLimit {
 
     /// Counts one more connection from `address`. IPv6 addresses are counted per /64, the usual size of one customer's
     /// network.
-    pub fn admit(&self, address: IpAddr) -> Result<Permit, LimitReached> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<Permit, LimitReached> {
         let key = client_network(address);
         let mut open = self.0.open.lock();
         if open.all >= self.0.total {
@@ -108,18 +108,18 @@ impl ConnectionLimit {
     }
 
     /// Connections open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.0.open.lock().all
     }
 
     /// Counts one more socket. Call it before the upgrade, so that the socket is counted at any time.
-    pub fn socket(&self) -> SocketGuard {
+    pub(crate) fn socket(&self) -> SocketGuard {
         self.0.sockets.fetch_add(1, Ordering::Relaxed);
         SocketGuard(self.clone())
     }
 
     /// Sockets held by transports now.
-    pub fn sockets(&self) -> usize {
+    pub(crate) fn sockets(&self) -> usize {
         self.0.sockets.load(Ordering::Relaxed)
     }
 }
@@ -144,7 +144,7 @@ impl Drop for Permit {
 }
 
 /// The unit that is counted: an IPv4 address, or an IPv6 /64.
-pub fn client_network(address: IpAddr) -> IpAddr {
+pub(super) fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

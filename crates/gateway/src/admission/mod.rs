@@ -4,6 +4,6 @@ mod connection_limit;
 mod rate_window;
 mod watch_quota;
 
-pub use connection_limit::{Admission, ConnectionLimit, LimitReached, SocketGuard};
-pub use rate_window::RateWindow;
-pub use watch_quota::{QuotaExceeded, WatchOwner, WatchPermit, WatchQuota};
+pub(crate) use connection_limit::{Admission, ConnectionLimit, LimitReached, SocketGuard};
+pub(crate) use rate_window::RateWindow;
+pub(crate) use watch_quota::{QuotaExceeded, WatchOwner, WatchPermit, WatchQuota};

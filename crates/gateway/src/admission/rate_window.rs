@@ -10,7 +10,7 @@ use std::{
 ///
 /// A second window counts the refused requests: when it refuses, too, the session is closed for abuse.
 #[derive(Debug)]
-pub struct RateWindow {
+pub(crate) struct RateWindow {
     limit: u32,
     window_ms: u32,
     /// The time that entries are relative to: the first request after the window was last empty.
@@ -21,7 +21,7 @@ pub struct RateWindow {
 
 impl RateWindow {
     /// `window` is taken in whole ms, at most 24 days.
-    pub fn new(limit: u32, window: Duration) -> Self {
+    pub(crate) fn new(limit: u32, window: Duration) -> Self {
         let longest = u128::from(u32::MAX / 2);
         Self {
             limit,
@@ -33,7 +33,7 @@ impl RateWindow {
 
     /// Counts one request, or returns the time in ms until the next one is admitted. Refused requests are not counted.
     /// `now` must be monotonic.
-    pub fn admit(&mut self, now: Instant) -> Result<(), u64> {
+    pub(crate) fn admit(&mut self, now: Instant) -> Result<(), u64> {
         let mut at = self.offset(now);
         while self
             .admitted

@@ -19,7 +19,7 @@ use chaincast_protocol::Channel;
 
 /// The client whose watches are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum WatchOwner {
+pub(crate) enum WatchOwner {
     /// As for connections: the /64 of an IPv6 address.
     Address(IpAddr),
     Subject(Arc<str>),
@@ -27,7 +27,7 @@ pub enum WatchOwner {
 
 impl WatchOwner {
     /// `None` for a session without identity and address.
-    pub fn new(identity: Option<&Identity>, address: Option<IpAddr>) -> Option<Self> {
+    pub(crate) fn new(identity: Option<&Identity>, address: Option<IpAddr>) -> Option<Self> {
         match identity {
             Some(identity) => Some(Self::Subject(identity.sub.as_str().into())),
             None => address.map(|address| Self::Address(client_network(address))),
@@ -37,7 +37,7 @@ impl WatchOwner {
 
 /// The client is at its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaExceeded {
+pub(crate) struct QuotaExceeded {
     pub limit: usize,
     /// Time until the first watch without a subscription stops to count, if there is one.
     pub free_in: Option<Duration>,
@@ -45,7 +45,7 @@ pub struct QuotaExceeded {
 
 /// See the module's description. Clones share the counts.
 #[derive(Clone)]
-pub struct WatchQuota(Arc<Inner>);
+pub(crate) struct WatchQuota(Arc<Inner>);
 
 struct Inner {
     per_address: usize,
@@ -100,7 +100,7 @@ enum Exit {
 }
 
 impl WatchQuota {
-    pub fn new(config: &GatewayConfig) -> Self {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self(Arc::new(Inner {
             per_address: config.limits.watches_per_address,
             per_subject: config.limits.watches_per_subject,
@@ -110,7 +110,7 @@ impl WatchQuota {
     }
 
     /// Counts one more subscription to each channel, up to the client's limit.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &self,
         owner: &WatchOwner,
         channels: &[Channel],
@@ -146,7 +146,7 @@ impl WatchQuota {
     }
 
     /// Removes watches that no longer count.
-    pub fn expire(&self, now: Instant) {
+    pub(crate) fn expire(&self, now: Instant) {
         let Counts { accounts, channels } = &mut *self.0.counts.lock();
         accounts.retain(|_, account| {
             account.expire(channels, now);
@@ -155,7 +155,7 @@ impl WatchQuota {
     }
 
     /// Channels that every client has unsubscribed from. Returns each once.
-    pub fn take_abandoned(&self) -> Vec<Channel> {
+    pub(crate) fn take_abandoned(&self) -> Vec<Channel> {
         let mut counts = self.0.counts.lock();
         let left = counts
             .channels
@@ -169,7 +169,7 @@ impl WatchQuota {
     }
 
     /// Limits the time that channels without subscribers count to `until`.
-    pub fn shorten(&self, channels: &[Channel], until: Instant) {
+    pub(crate) fn shorten(&self, channels: &[Channel], until: Instant) {
         let mut counts = self.0.counts.lock();
         let counts = &mut *counts;
         for channel in channels {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// Claims used in addition to those that the validation checks.
 #[derive(Debug, Deserialize)]
-pub struct Claims {
+pub(super) struct Claims {
     // Both are required; the validation reports their absence.
     pub sub: Option<String>,
     pub exp: Option<NumericDate>,
@@ -17,13 +17,13 @@ pub struct Claims {
 /// Seconds since the Unix epoch; RFC 7519 allows fractions.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum NumericDate {
+pub(super) enum NumericDate {
     Whole(u64),
     Fraction(f64),
 }
 
 impl NumericDate {
-    pub fn as_ms(&self) -> i64 {
+    pub(super) fn as_ms(&self) -> i64 {
         match self {
             Self::Whole(secs) => i64::try_from(*secs)
                 .unwrap_or(i64::MAX)

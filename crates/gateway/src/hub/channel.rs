@@ -20,7 +20,7 @@ const MESSAGE_OVERHEAD: usize = 128;
 
 /// The snapshot for new subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Snapshot {
+pub(crate) enum Snapshot {
     /// Not read from the store yet.
     Unknown,
     Nothing,
@@ -28,7 +28,7 @@ pub enum Snapshot {
 }
 
 /// See the module's description.
-pub struct ChannelState {
+pub(crate) struct ChannelState {
     pub channel: Channel,
     pub name: Arc<ChannelName>,
     /// Seq of the newest update published to the hub, once known.
@@ -57,7 +57,7 @@ impl Snapshot {
 }
 
 impl ChannelState {
-    pub fn new(channel: Channel, now: Instant) -> Self {
+    pub(crate) fn new(channel: Channel, now: Instant) -> Self {
         Self {
             name: Arc::new(ChannelName::new(&channel)),
             position: (!channel.has_position()).then_some(0),
@@ -74,7 +74,7 @@ impl ChannelState {
     }
 
     /// The position, if it and the snapshot are known, so that sessions can be attached.
-    pub fn warm(&self) -> Option<u64> {
+    pub(crate) fn warm(&self) -> Option<u64> {
         match self.snapshot {
             Snapshot::Unknown => None,
             _ => self.position,
@@ -83,7 +83,7 @@ impl ChannelState {
 
     /// Sets the position and the snapshot read from the store. No session is attached yet, so the position may jump
     /// ahead of the commit stream, whose older updates are then ignored.
-    pub fn warm_up(&mut self, newest: u64, snapshot: Option<Update>) {
+    pub(crate) fn warm_up(&mut self, newest: u64, snapshot: Option<Update>) {
         if self.warm().is_some() {
             return;
         }
@@ -99,7 +99,7 @@ impl ChannelState {
 
     /// A watch began at `since`. State from before belongs to an earlier watch, which ended: the store no longer has its
     /// updates, and others may be missing.
-    pub fn watch_began(&mut self, since: u64) {
+    pub(crate) fn watch_began(&mut self, since: u64) {
         if self.position.is_some_and(|position| position < since) {
             self.position = Some(since);
             self.ring.clear();
@@ -108,27 +108,27 @@ impl ChannelState {
     }
 
     /// Keeps the channel in memory for a while.
-    pub fn touch(&mut self, now: Instant) {
+    pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = now;
     }
 
     /// Whether the channel has no subscribers and had no activity since `before`.
-    pub fn is_idle_since(&self, before: Instant) -> bool {
+    pub(crate) fn is_idle_since(&self, before: Instant) -> bool {
         self.subscription_count == 0 && self.touched < before
     }
 
     /// Whether the channel stays in memory without subscribers while it is updated.
-    pub fn is_kept_without_subscribers(&self) -> bool {
+    pub(crate) fn is_kept_without_subscribers(&self) -> bool {
         self.channel.kind().kept_without_subscribers
     }
 
     /// Approximate size of the updates in memory, in bytes.
-    pub fn ring_bytes(&self) -> usize {
+    pub(crate) fn ring_bytes(&self) -> usize {
         self.ring.bytes()
     }
 
     /// Drops the oldest updates until the others take at most `bytes`.
-    pub fn trim(&mut self, bytes: usize) {
+    pub(crate) fn trim(&mut self, bytes: usize) {
         self.ring.trim(RingLimits {
             updates: usize::MAX,
             bytes,
@@ -136,7 +136,7 @@ impl ChannelState {
     }
 
     /// Whether memory holds every update after `since`.
-    pub fn covers(&self, since: u64) -> bool {
+    pub(crate) fn covers(&self, since: u64) -> bool {
         match (self.position, self.ring.oldest()) {
             (Some(position), _) if since >= position => true,
             (_, Some(oldest)) => oldest <= since + 1,
@@ -145,23 +145,23 @@ impl ChannelState {
     }
 
     /// The updates after `since` that memory holds, oldest first.
-    pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
         self.ring.after(since)
     }
 
     /// Whether memory holds every update after `since`, and they take at most about `room` bytes together.
-    pub fn fits(&self, since: u64, room: usize) -> bool {
+    pub(crate) fn fits(&self, since: u64, room: usize) -> bool {
         let size = |entry: &Entry| self.size_of(entry.event.as_str(), &entry.data);
         self.covers(since) && self.after(since).map(size).sum::<usize>() <= room
     }
 
     /// Upper bound of the size of a message of this channel in any wire format, in bytes.
-    pub fn size_of(&self, event: &str, data: &str) -> usize {
+    pub(crate) fn size_of(&self, event: &str, data: &str) -> usize {
         data.len() + event.len() + 2 * self.name.json.len() + MESSAGE_OVERHEAD
     }
 
     /// Attached subscriptions by pace: all, latest, interval.
-    pub fn attached(&self) -> [usize; 3] {
+    pub(crate) fn attached(&self) -> [usize; 3] {
         let mut attached = [0; 3];
         for lane in &self.lanes {
             let pace = match lane.pace() {
@@ -175,7 +175,7 @@ impl ChannelState {
     }
 
     /// Adds a subscriber that has everything up to `after`.
-    pub fn attach(
+    pub(crate) fn attach(
         &mut self,
         session: Arc<Session>,
         pace: Pace,
@@ -193,7 +193,7 @@ impl ChannelState {
     }
 
     /// All attached sessions and their paces.
-    pub fn listeners(&self) -> Vec<(Arc<Session>, Pace)> {
+    pub(crate) fn listeners(&self) -> Vec<(Arc<Session>, Pace)> {
         self.lanes
             .iter()
             .flat_map(|lane| {
@@ -203,7 +203,7 @@ impl ChannelState {
             .collect()
     }
 
-    pub fn detach(&mut self, subscriber: SubscriberKey) {
+    pub(crate) fn detach(&mut self, subscriber: SubscriberKey) {
         if let Some(lane) = self.lanes.get_mut(subscriber.lane) {
             lane.remove(subscriber.key);
         }
@@ -211,7 +211,7 @@ impl ChannelState {
 
     /// Takes the next update and queues it for the subscribers that receive it now. Returns the due times of interval
     /// lanes that hold a pending entry from now on.
-    pub fn publish(
+    pub(crate) fn publish(
         &mut self,
         slot: usize,
         entry: Entry,
@@ -248,7 +248,7 @@ impl ChannelState {
     }
 
     /// Sends the pending entry of a lane whose interval has passed.
-    pub fn fire(&mut self, slot: usize, lane: usize, now: Instant, fanout: &mut Fanout) {
+    pub(crate) fn fire(&mut self, slot: usize, lane: usize, now: Instant, fanout: &mut Fanout) {
         if let Some(lane) = self.lanes.get_mut(lane) {
             let name = &self.name;
             let subscribers = lane.fire(ChannelRef { slot, name }, now, fanout);

@@ -22,7 +22,7 @@ use crate::{
 
 /// Which idle channels are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Idle {
+pub(crate) enum Idle {
     /// Those of every kind.
     All,
     /// Those of kinds that are not kept without subscribers.
@@ -31,7 +31,7 @@ pub enum Idle {
 
 /// State that publishing and attaching need, under one lock so that they cannot interleave.
 #[derive(Default)]
-pub struct Channels {
+pub(crate) struct Channels {
     pub slots: Slab<ChannelState>,
     by_channel: FxHashMap<Channel, usize>,
     /// Due times of interval lanes with a pending entry: time, slot, lane.
@@ -42,7 +42,7 @@ pub struct Channels {
 
 impl Channels {
     /// The slot of a channel, created if missing.
-    pub fn slot(&mut self, channel: &Channel, now: Instant) -> usize {
+    pub(crate) fn slot(&mut self, channel: &Channel, now: Instant) -> usize {
         match self.by_channel.entry(channel.clone()) {
             hash_map::Entry::Occupied(known) => *known.get(),
             hash_map::Entry::Vacant(new) => {
@@ -53,7 +53,7 @@ impl Channels {
     }
 
     /// Channels with subscribers whose updates are stored only while they are watched.
-    pub fn watched(&self) -> Vec<Channel> {
+    pub(crate) fn watched(&self) -> Vec<Channel> {
         let slots = self.slots.iter().map(|(_, state)| state);
         slots
             .filter(|state| state.subscription_count > 0 && state.channel.is_watched())
@@ -61,12 +61,12 @@ impl Channels {
             .collect()
     }
 
-    pub fn find(&self, channel: &Channel) -> Option<usize> {
+    pub(crate) fn find(&self, channel: &Channel) -> Option<usize> {
         self.by_channel.get(channel).copied()
     }
 
     /// Publishes an entry to a channel, which keeps the newest `updates`; returns whether a lane got a pending entry.
-    pub fn publish(
+    pub(crate) fn publish(
         &mut self,
         slot: usize,
         entry: Entry,
@@ -87,7 +87,7 @@ impl Channels {
     }
 
     /// Sends the pending entries whose interval has passed; returns the next due time.
-    pub fn fire_due(&mut self, now: Instant, fanout: &mut Fanout) -> Option<Instant> {
+    pub(crate) fn fire_due(&mut self, now: Instant, fanout: &mut Fanout) -> Option<Instant> {
         while let Some(Reverse((due, slot, lane))) = self.due.peek().copied() {
             if due > now {
                 return Some(due);
@@ -101,7 +101,7 @@ impl Channels {
     }
 
     /// Drops the selected channels without subscribers and without an update since `before`.
-    pub fn forget_idle(&mut self, before: Instant, which: Idle) {
+    pub(crate) fn forget_idle(&mut self, before: Instant, which: Idle) {
         let by_channel = &mut self.by_channel;
         self.slots.retain(|_, state| {
             let is_selected = which == Idle::All || !state.is_kept_without_subscribers();
@@ -115,7 +115,7 @@ impl Channels {
 
     /// Drops old updates until all channels together hold at most about `bytes`. The largest channels are cut to one
     /// size, which stays their limit until the next call.
-    pub fn keep_within(&mut self, bytes: usize) {
+    pub(crate) fn keep_within(&mut self, bytes: usize) {
         let held = || self.slots.iter().map(|(_, state)| state.ring_bytes());
         self.share = match held().sum::<usize>() > bytes {
             true => fair_share(held().collect(), bytes),
@@ -129,7 +129,7 @@ impl Channels {
     }
 
     /// Removes a session from a channel.
-    pub fn leave(&mut self, session: &Session, slot: usize, state: Attachment) {
+    pub(crate) fn leave(&mut self, session: &Session, slot: usize, state: Attachment) {
         let Some(channel) = self.slots.get_mut(slot) else {
             return;
         };

@@ -6,10 +6,10 @@ use crate::entry::Entry;
 
 /// See the module's description. They are few, so a list is enough.
 #[derive(Default)]
-pub struct Encodings(Vec<(Wire, Option<u64>, Packet)>);
+pub(super) struct Encodings(Vec<(Wire, Option<u64>, Packet)>);
 
 impl Encodings {
-    pub fn get(
+    pub(super) fn get(
         &mut self,
         wire: Wire,
         name: &ChannelName,

@@ -7,7 +7,7 @@ use chaincast_protocol::encode::Packet;
 use crate::session::{Delivery, PushOutcome, Session};
 
 /// See the module's description.
-pub struct Fanout {
+pub(crate) struct Fanout {
     /// Sessions that became dirty, by flusher.
     pub dirty: Vec<Vec<Arc<Session>>>,
     /// One bit per flusher: packets were queued for a session that was dirty already.
@@ -18,7 +18,7 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    pub fn new(flushers: usize) -> Self {
+    pub(crate) fn new(flushers: usize) -> Self {
         Self {
             dirty: vec![Vec::new(); flushers],
             already_dirty: 0,
@@ -28,7 +28,12 @@ impl Fanout {
     }
 
     /// Queues an update for one subscriber.
-    pub fn offer(&mut self, session: &Arc<Session>, packet: &Packet, delivery: &Delivery<'_>) {
+    pub(crate) fn offer(
+        &mut self,
+        session: &Arc<Session>,
+        packet: &Packet,
+        delivery: &Delivery<'_>,
+    ) {
         let (outcome, became_dirty) = session.offer(packet, delivery);
         let shard = session.shard();
         match outcome {

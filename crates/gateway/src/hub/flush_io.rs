@@ -6,7 +6,7 @@ use crate::{observe::Tally, session::Session};
 
 /// The configured way to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlushMethod {
+pub(crate) enum FlushMethod {
     /// One system call per session.
     Send,
     /// One system call for many sessions: Linux only, and where the kernel allows it.
@@ -14,7 +14,7 @@ pub enum FlushMethod {
 }
 
 /// See the module's description.
-pub enum FlushIo {
+pub(crate) enum FlushIo {
     Send,
     #[cfg(target_os = "linux")]
     IoUring(Box<super::uring::Uring>),
@@ -22,7 +22,7 @@ pub enum FlushIo {
 
 impl FlushIo {
     /// Fails when io_uring is requested and not available.
-    pub fn new(method: FlushMethod) -> io::Result<Self> {
+    pub(crate) fn new(method: FlushMethod) -> io::Result<Self> {
         match method {
             FlushMethod::Send => Ok(Self::Send),
             #[cfg(target_os = "linux")]
@@ -34,7 +34,7 @@ impl FlushIo {
         }
     }
 
-    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
+    pub(crate) fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
         match self {
             Self::Send => {
                 let mut tally = Tally::default();

@@ -28,7 +28,7 @@ const BUSY_ROUNDS: u32 = 4;
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
 /// See the module's description.
-pub struct Flushers {
+pub(crate) struct Flushers {
     shards: Box<[Shard]>,
     /// Sessions assigned so far.
     assigned: AtomicUsize,
@@ -53,7 +53,7 @@ struct Pending {
 
 impl Flushers {
     /// Under load, each holds packets back for up to `linger`. The caller runs each with [`Self::run`].
-    pub fn new(count: usize, linger: Duration, metrics: Arc<GatewayMetrics>) -> Self {
+    pub(crate) fn new(count: usize, linger: Duration, metrics: Arc<GatewayMetrics>) -> Self {
         Self {
             shards: (0..count.max(1)).map(|_| Shard::default()).collect(),
             assigned: AtomicUsize::new(0),
@@ -62,18 +62,18 @@ impl Flushers {
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shards.len()
     }
 
     /// The flusher of the next session, round robin.
-    pub fn assign(&self) -> usize {
+    pub(crate) fn assign(&self) -> usize {
         self.assigned.fetch_add(1, Ordering::Relaxed) % self.shards.len()
     }
 
     /// Wakes the flushers of the sessions that have packets to write. The fan-out latency is measured from the commit time
     /// `committed`, if given.
-    pub fn wake(&self, fanout: Fanout, committed: Option<Instant>) {
+    pub(crate) fn wake(&self, fanout: Fanout, committed: Option<Instant>) {
         let mut tracked = None;
         for (number, (shard, dirty)) in self.shards.iter().zip(fanout.dirty).enumerate() {
             // Packets for sessions that are dirty already: the commit ends with the flusher's next round, too.
@@ -98,7 +98,7 @@ impl Flushers {
     }
 
     /// Runs forever: writes each dirty session of its shard once per round.
-    pub async fn run(&self, shard: usize, mut flush_io: FlushIo) {
+    pub(crate) async fn run(&self, shard: usize, mut flush_io: FlushIo) {
         let Some(shard) = self.shards.get(shard) else {
             return;
         };

@@ -25,7 +25,7 @@ struct Subscriber {
 
 /// The channel of a lane.
 #[derive(Debug, Clone, Copy)]
-pub struct ChannelRef<'a> {
+pub(super) struct ChannelRef<'a> {
     /// Its index in the hub.
     pub slot: usize,
     pub name: &'a Arc<ChannelName>,
@@ -33,7 +33,7 @@ pub struct ChannelRef<'a> {
 
 /// What a lane did with an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneOutcome {
+pub(super) enum LaneOutcome {
     /// It was queued for this many subscribers.
     Queued(usize),
     /// It is pending until the interval ends. With a time: nothing was pending before, so a timer must be set to it.
@@ -41,7 +41,7 @@ pub enum LaneOutcome {
 }
 
 /// See the module's description.
-pub struct Lane {
+pub(super) struct Lane {
     wire: Wire,
     pace: Pace,
     subscribers: Slab<Subscriber>,
@@ -53,7 +53,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane without subscribers. Nothing up to `after` is sent to it.
-    pub fn new(wire: Wire, pace: Pace, after: u64, now: Instant) -> Self {
+    pub(super) fn new(wire: Wire, pace: Pace, after: u64, now: Instant) -> Self {
         Self {
             wire,
             pace,
@@ -64,30 +64,30 @@ impl Lane {
         }
     }
 
-    pub fn is_for(&self, wire: Wire, pace: Pace) -> bool {
+    pub(super) fn is_for(&self, wire: Wire, pace: Pace) -> bool {
         (self.wire, self.pace) == (wire, pace)
     }
 
-    pub fn pace(&self) -> Pace {
+    pub(super) fn pace(&self) -> Pace {
         self.pace
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.subscribers.len()
     }
 
-    pub fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
         self.subscribers
             .iter()
             .map(|(_, subscriber)| &subscriber.session)
     }
 
     /// Adds a subscriber that has everything up to `after`; returns its key.
-    pub fn add(&mut self, session: Arc<Session>, after: u64) -> usize {
+    pub(super) fn add(&mut self, session: Arc<Session>, after: u64) -> usize {
         self.subscribers.insert(Subscriber { session, after })
     }
 
-    pub fn remove(&mut self, key: usize) {
+    pub(super) fn remove(&mut self, key: usize) {
         self.subscribers.try_remove(key);
         if self.subscribers.is_empty() {
             self.subscribers = Slab::new();
@@ -95,7 +95,7 @@ impl Lane {
     }
 
     /// Queues an update for the subscribers, unless their interval has not ended yet.
-    pub fn publish(
+    pub(super) fn publish(
         &mut self,
         channel: ChannelRef<'_>,
         entry: &Entry,
@@ -126,7 +126,12 @@ impl Lane {
     }
 
     /// Queues the pending update if its interval has ended; returns the number of subscribers.
-    pub fn fire(&mut self, channel: ChannelRef<'_>, now: Instant, fanout: &mut Fanout) -> usize {
+    pub(super) fn fire(
+        &mut self,
+        channel: ChannelRef<'_>,
+        now: Instant,
+        fanout: &mut Fanout,
+    ) -> usize {
         // The late timer was overtaken by a message, and the pending entry came after it: it is not due yet.
         if now < self.due {
             return 0;

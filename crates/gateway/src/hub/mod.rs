@@ -16,14 +16,14 @@ mod ring;
 #[cfg(target_os = "linux")]
 mod uring;
 
-pub use channel::{ChannelState, Snapshot};
-pub use channels::Channels;
-pub use fanout::Fanout;
-pub use flush_io::{FlushIo, FlushMethod};
-pub use flushers::Flushers;
-pub use registry::{Check, DueSession, EXPIRY_WARNING_MS, PingTimes};
+pub(crate) use channel::{ChannelState, Snapshot};
+pub(crate) use channels::Channels;
+pub(crate) use fanout::Fanout;
+pub(crate) use flush_io::{FlushIo, FlushMethod};
+pub(crate) use flushers::Flushers;
+pub(crate) use registry::{Check, DueSession, EXPIRY_WARNING_MS, PingTimes};
 #[cfg(test)]
-pub use ring::RingLimits;
+pub(crate) use ring::RingLimits;
 
 use std::{
     sync::Arc,
@@ -49,7 +49,7 @@ const ENDS_PER_YIELD: usize = 256;
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Hub(Arc<Inner>);
+pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
     channels: OuterLock<Channels>,
@@ -64,7 +64,7 @@ struct Inner {
 
 /// The part of the configuration that the hub uses.
 #[derive(Debug, Clone, Copy)]
-pub struct HubLimits {
+pub(crate) struct HubLimits {
     ring_updates: usize,
     ring_bytes: usize,
     channels_in_memory: usize,
@@ -73,7 +73,7 @@ pub struct HubLimits {
 }
 
 impl HubLimits {
-    pub fn new(config: &GatewayConfig) -> Self {
+    pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self {
             ring_updates: config.ring_updates,
             ring_bytes: config.ring_bytes,
@@ -87,13 +87,13 @@ impl HubLimits {
     }
 
     /// How often sessions are pinged.
-    pub fn ping(&self) -> PingTimes {
+    pub(crate) fn ping(&self) -> PingTimes {
         self.ping
     }
 }
 
 impl Hub {
-    pub fn new(
+    pub(crate) fn new(
         limits: HubLimits,
         shared: Arc<Shared>,
         flushers: Arc<Flushers>,
@@ -111,12 +111,12 @@ impl Hub {
     }
 
     /// Locks the channels.
-    pub fn channels(&self) -> OuterGuard<'_, Channels> {
+    pub(crate) fn channels(&self) -> OuterGuard<'_, Channels> {
         self.0.channels.lock()
     }
 
     /// Creates a session; `None` when the hub is closing.
-    pub fn open(&self, wire: Wire, opener: Opener) -> Option<Arc<Session>> {
+    pub(crate) fn open(&self, wire: Wire, opener: Opener) -> Option<Arc<Session>> {
         self.0.registry.creating();
         let session = Arc::new(Session::new(
             self.0.shared.clone(),
@@ -135,19 +135,19 @@ impl Hub {
     }
 
     /// Sets the identity of a session's client, for example when a JWT arrives.
-    pub fn identify(&self, session: &Session, identity: Option<Identity>) {
+    pub(crate) fn identify(&self, session: &Session, identity: Option<Identity>) {
         session.set_identity(identity);
         self.0.registry.check_soon(session);
     }
 
     /// Ends every subscription of a session.
-    pub fn unsubscribe_all(&self, session: &Session) {
+    pub(crate) fn unsubscribe_all(&self, session: &Session) {
         self.0.unsubscribe_all(session);
     }
 
     /// Queues the updates of one commit for their subscribers, in order, and wakes the flushers. The fan-out latency is
     /// measured from the commit time `committed`, if given.
-    pub fn publish(&self, updates: &[Update], committed: impl Into<Option<Instant>>) {
+    pub(crate) fn publish(&self, updates: &[Update], committed: impl Into<Option<Instant>>) {
         let now = Instant::now();
         let mut fanout = Fanout::new(self.0.flushers.count());
         let mut rearmed = false;
@@ -187,7 +187,7 @@ impl Hub {
     }
 
     /// Sends the entries whose interval has ended; returns the next due time.
-    pub fn fire_due(&self) -> Option<Instant> {
+    pub(crate) fn fire_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut fanout = Fanout::new(self.0.flushers.count());
         let next = self.channels().fire_due(now, &mut fanout);
@@ -197,7 +197,7 @@ impl Hub {
     }
 
     /// Waits until an entry is held back, possibly for a shorter time than the others.
-    pub async fn rearmed(&self) {
+    pub(crate) async fn rearmed(&self) {
         self.0.rearmed.notified().await;
     }
 
@@ -210,7 +210,7 @@ impl Hub {
     }
 
     /// Loads the position and the snapshot of a channel from the log, unless they are in memory.
-    pub async fn warm(
+    pub(crate) async fn warm(
         &self,
         log: &dyn ChannelLog,
         channel: &Channel,
@@ -249,7 +249,7 @@ impl Hub {
 
     /// Drops channels without subscribers and without an update for `idle` once there are too many, and idle candle
     /// channels always. Drops the oldest updates once all channels together exceed `ring_bytes`.
-    pub fn forget_idle(&self, idle: Duration) {
+    pub(crate) fn forget_idle(&self, idle: Duration) {
         let limits = &self.0.limits;
         let mut channels = self.channels();
         if let Some(before) = Instant::now().checked_sub(idle) {
@@ -263,13 +263,13 @@ impl Hub {
     }
 
     /// All open sessions.
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
         self.0.registry.sessions()
     }
 
     /// Visits a part of the open sessions while new ones wait: those with the `count` keys from `from` on. Returns the next
     /// key while there are more.
-    pub fn visit_sessions(
+    pub(crate) fn visit_sessions(
         &self,
         from: usize,
         count: usize,
@@ -279,34 +279,34 @@ impl Hub {
     }
 
     /// Open sessions by transport, in the order of [`Transport::ALL`](chaincast_protocol::encode::Transport::ALL).
-    pub fn session_counts(&self) -> [usize; 3] {
+    pub(crate) fn session_counts(&self) -> [usize; 3] {
         self.0.registry.counts()
     }
 
     /// The sessions whose timeouts must be checked now.
-    pub fn due_sessions(&self) -> Vec<DueSession> {
+    pub(crate) fn due_sessions(&self) -> Vec<DueSession> {
         self.0.registry.due(self.0.shared.clock.ms())
     }
 
     /// The close reason during shutdown.
-    pub fn going_away(&self) -> CloseReason {
+    pub(crate) fn going_away(&self) -> CloseReason {
         CloseReason::GoingAway {
             retry_after_ms: self.retry_after_ms(),
         }
     }
 
     /// When a client may reconnect: random within the reconnect window, so that not all reconnect at the same time.
-    pub fn retry_after_ms(&self) -> u64 {
+    pub(crate) fn retry_after_ms(&self) -> u64 {
         rand::random_range(0..=self.0.limits.reconnect_window_ms)
     }
 
-    pub fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.0.registry.is_closing()
     }
 
     /// Refuses new sessions, ends all sessions with [`CloseReason::GoingAway`], and waits until all are dropped or
     /// `deadline` has passed; returns whether all are dropped.
-    pub async fn close(&self, deadline: Duration) -> bool {
+    pub(crate) async fn close(&self, deadline: Duration) -> bool {
         for (count, session) in self.0.registry.close().into_iter().enumerate() {
             session.end(self.going_away());
             if count % ENDS_PER_YIELD == ENDS_PER_YIELD - 1 {

@@ -17,30 +17,30 @@ use tokio::sync::Notify;
 use crate::session::Session;
 
 /// Time between `token-expiring` and the expiry of the JWT, in ms.
-pub const EXPIRY_WARNING_MS: i64 = 30_000;
+pub(crate) const EXPIRY_WARNING_MS: i64 = 30_000;
 
 /// How often sessions are pinged, and how long they may be silent after that.
 #[derive(Debug, Clone, Copy)]
-pub struct PingTimes {
+pub(crate) struct PingTimes {
     pub interval_ms: u64,
     pub timeout_ms: u64,
 }
 
 /// A session that is due for a check.
-pub struct DueSession {
+pub(crate) struct DueSession {
     pub session: Arc<Session>,
     pub check: Check,
 }
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub(crate) enum Check {
     Timeouts,
     TimeoutsAndPing,
 }
 
 /// See the module's description.
-pub struct Registry {
+pub(super) struct Registry {
     open: Mutex<Open>,
     ping: PingTimes,
     closing: AtomicBool,
@@ -63,7 +63,7 @@ struct Registered {
 }
 
 impl Registry {
-    pub fn new(ping: PingTimes) -> Self {
+    pub(super) fn new(ping: PingTimes) -> Self {
         Self {
             open: Mutex::default(),
             ping,
@@ -74,18 +74,18 @@ impl Registry {
     }
 
     /// A session is about to be created. It must be reported to [`Self::dropped`].
-    pub fn creating(&self) {
+    pub(super) fn creating(&self) {
         self.alive.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub fn dropped(&self) {
+    pub(super) fn dropped(&self) {
         if self.alive.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.none_alive.notify_waiters();
         }
     }
 
     /// Adds an open session at this time of the clock; `false` when the hub is closing.
-    pub fn add(&self, session: &Arc<Session>, now: u64) -> bool {
+    pub(super) fn add(&self, session: &Arc<Session>, now: u64) -> bool {
         let mut open = self.open.lock();
         // Under the lock, so that `close` sees this session or this check sees that the hub is closing.
         if self.is_closing() {
@@ -101,7 +101,7 @@ impl Registry {
         true
     }
 
-    pub fn remove(&self, session: &Arc<Session>) {
+    pub(super) fn remove(&self, session: &Arc<Session>) {
         let mut open = self.open.lock();
         let key = session.registry_key();
         let known = open.sessions.get(key);
@@ -112,7 +112,7 @@ impl Registry {
     }
 
     /// Includes this session in the next sweep, because its expiry changed.
-    pub fn check_soon(&self, session: &Session) {
+    pub(super) fn check_soon(&self, session: &Session) {
         let mut open = self.open.lock();
         if let Some(known) = open.sessions.get_mut(session.registry_key())
             && std::ptr::eq(&*known.session, session)
@@ -121,12 +121,12 @@ impl Registry {
         }
     }
 
-    pub fn sessions(&self) -> Vec<Arc<Session>> {
+    pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
         self.open.lock().all()
     }
 
     /// Visits the sessions with the `count` keys from `from` on; returns the next key while there are more.
-    pub fn visit(
+    pub(super) fn visit(
         &self,
         from: usize,
         count: usize,
@@ -143,28 +143,28 @@ impl Registry {
     }
 
     /// Open sessions by transport, in the order of [`Transport::ALL`](chaincast_protocol::encode::Transport::ALL).
-    pub fn counts(&self) -> [usize; 3] {
+    pub(super) fn counts(&self) -> [usize; 3] {
         self.open.lock().counts
     }
 
     /// The sessions to check at this time of the clock; schedules their next check.
-    pub fn due(&self, now: u64) -> Vec<DueSession> {
+    pub(super) fn due(&self, now: u64) -> Vec<DueSession> {
         self.open.lock().due(now, self.ping)
     }
 
-    pub fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
     /// Refuses new sessions from now on; returns those that are open.
-    pub fn close(&self) -> Vec<Arc<Session>> {
+    pub(super) fn close(&self) -> Vec<Arc<Session>> {
         let open = self.open.lock();
         self.closing.store(true, Ordering::SeqCst);
         open.all()
     }
 
     /// Waits until all sessions are dropped or `deadline` has passed; returns whether all are dropped.
-    pub async fn all_dropped(&self, deadline: Duration) -> bool {
+    pub(super) async fn all_dropped(&self, deadline: Duration) -> bool {
         let all_dropped = async {
             loop {
                 let notified = self.none_alive.notified();

@@ -11,26 +11,26 @@ const SPARE: usize = 16;
 
 /// Bounds of one ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RingLimits {
+pub(crate) struct RingLimits {
     pub updates: usize,
     pub bytes: usize,
 }
 
 /// Updates in seq order, without a gap.
 #[derive(Default)]
-pub struct Ring {
+pub(super) struct Ring {
     entries: VecDeque<Entry>,
     bytes: usize,
 }
 
 impl Ring {
     /// Approximate size in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Adds the next update. An update that exceeds the limits by itself leaves the ring empty.
-    pub fn push(&mut self, entry: Entry, limits: RingLimits) {
+    pub(super) fn push(&mut self, entry: Entry, limits: RingLimits) {
         let size = size_of(&entry);
         self.trim(RingLimits {
             updates: limits.updates.saturating_sub(1),
@@ -43,7 +43,7 @@ impl Ring {
     }
 
     /// Drops the oldest updates until the others are within the limits.
-    pub fn trim(&mut self, limits: RingLimits) {
+    pub(super) fn trim(&mut self, limits: RingLimits) {
         while self.entries.len() > limits.updates || self.bytes > limits.bytes {
             let Some(oldest) = self.entries.pop_front() else {
                 break;
@@ -55,17 +55,17 @@ impl Ring {
         }
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Seq of the oldest update in the ring.
-    pub fn oldest(&self) -> Option<u64> {
+    pub(super) fn oldest(&self) -> Option<u64> {
         self.entries.front()?.seq
     }
 
     /// The updates after `since` in the ring, oldest first.
-    pub fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
+    pub(super) fn after(&self, since: u64) -> impl Iterator<Item = &Entry> {
         let start = self
             .entries
             .partition_point(|entry| entry.seq.is_some_and(|seq| seq <= since));
@@ -79,7 +79,7 @@ fn size_of(entry: &Entry) -> usize {
 
 /// The maximum size per ring that keeps all rings within `budget` bytes together: smaller rings stay as they are.
 /// `None` when no ring must shrink.
-pub fn fair_share(mut sizes: Vec<usize>, budget: usize) -> Option<usize> {
+pub(super) fn fair_share(mut sizes: Vec<usize>, budget: usize) -> Option<usize> {
     sizes.sort_unstable();
     let (mut left, mut count) = (budget, sizes.len());
     for size in sizes {

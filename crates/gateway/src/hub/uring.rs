@@ -21,7 +21,7 @@ const PREFETCH_DISTANCE: usize = 4;
 const JOINED_BYTES: usize = 1_048_576;
 
 /// See the module's description.
-pub struct Uring {
+pub(crate) struct Uring {
     ring: IoUring,
     /// Buffer for joining the packets of sessions that have several.
     joined: Vec<u8>,
@@ -38,7 +38,7 @@ struct Send<'a> {
 
 impl Uring {
     /// Fails when the kernel has no io_uring or does not allow this process to use it.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             ring: IoUring::new(BATCH as u32)?,
             joined: Vec::new(),
@@ -47,7 +47,7 @@ impl Uring {
     }
 
     /// Writes the queued packets of these sessions, as [`Session::flush`] does for one.
-    pub fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
+    pub(crate) fn flush(&mut self, sessions: &[Arc<Session>]) -> Tally {
         let mut tally = Tally::default();
         for batch in sessions.chunks(BATCH) {
             self.flush_batch(batch, &mut tally);

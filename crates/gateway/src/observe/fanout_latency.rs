@@ -40,11 +40,11 @@ impl Drop for PendingCommit {
 
 /// The commits that one flusher writes updates of.
 #[derive(Default)]
-pub struct PendingCommits(Vec<Arc<PendingCommit>>);
+pub(crate) struct PendingCommits(Vec<Arc<PendingCommit>>);
 
 impl PendingCommits {
     /// Adds a commit. Beyond the limit the commit is not measured at all, rather than wrongly.
-    pub fn add(&mut self, commit: &Arc<PendingCommit>) {
+    pub(crate) fn add(&mut self, commit: &Arc<PendingCommit>) {
         if self.0.len() < MAX_COMMITS {
             self.0.push(commit.clone());
         } else {

@@ -9,11 +9,11 @@ mod refusal_reason;
 mod sent;
 mod session_log;
 
-pub use backlog::Backlog;
-pub use fanout_latency::PendingCommits;
-pub use metrics::{GatewayMetrics, ResumeSource, WatchLimit};
+pub(crate) use backlog::Backlog;
+pub(crate) use fanout_latency::PendingCommits;
+pub(crate) use metrics::{GatewayMetrics, ResumeSource, WatchLimit};
 #[cfg(test)]
-pub use refusal_reason::REASONS as REFUSAL_REASONS;
-pub use refusal_reason::refusal_reason;
-pub use sent::{Sent, Tally};
-pub use session_log::{EndFields, SessionFields, SessionLog, Traffic};
+pub(crate) use refusal_reason::REASONS as REFUSAL_REASONS;
+pub(crate) use refusal_reason::refusal_reason;
+pub(crate) use sent::{Sent, Tally};
+pub(crate) use session_log::{EndFields, SessionFields, SessionLog, Traffic};

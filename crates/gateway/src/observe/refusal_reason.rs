@@ -3,7 +3,7 @@
 use chaincast_protocol::ErrorCode;
 
 /// All of them.
-pub const REASONS: [&str; 6] = [
+pub(crate) const REASONS: [&str; 6] = [
     "bad_request",
     "unauthenticated",
     "forbidden",
@@ -13,7 +13,7 @@ pub const REASONS: [&str; 6] = [
 ];
 
 /// The reason for a client refused after the HTTP response, from its error code.
-pub fn refusal_reason(code: Option<ErrorCode>) -> &'static str {
+pub(crate) fn refusal_reason(code: Option<ErrorCode>) -> &'static str {
     match code {
         Some(ErrorCode::Unauthorized | ErrorCode::TokenExpired) => "unauthenticated",
         Some(ErrorCode::Forbidden) => "forbidden",

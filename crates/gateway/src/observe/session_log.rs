@@ -41,7 +41,7 @@ pub struct EndFields<'a> {
 }
 
 /// See the module's description.
-pub struct SessionLog {
+pub(crate) struct SessionLog {
     limit: Mutex<LogLimit>,
 }
 
@@ -83,18 +83,18 @@ macro_rules! log_session {
 
 impl SessionLog {
     /// Logs at most `lines` per minute for each kind of fault.
-    pub fn new(lines: u32) -> Self {
+    pub(crate) fn new(lines: u32) -> Self {
         Self {
             limit: Mutex::new(LogLimit::new(lines, LOG_INTERVAL)),
         }
     }
 
-    pub fn opened(&self, session: &SessionFields<'_>) {
+    pub(crate) fn opened(&self, session: &SessionFields<'_>) {
         log_session!(debug, session, "session opened");
     }
 
     /// `fields` is called only for a line that is logged, before the session's outbox is cleared.
-    pub fn closed<'a>(&self, reason: &CloseReason, fields: impl FnOnce() -> EndFields<'a>) {
+    pub(crate) fn closed<'a>(&self, reason: &CloseReason, fields: impl FnOnce() -> EndFields<'a>) {
         macro_rules! closed {
             ($level:ident) => {{
                 let EndFields {
@@ -130,12 +130,12 @@ impl SessionLog {
     }
 
     /// A request was answered with an error.
-    pub fn request_refused(&self, session: &SessionFields<'_>, code: ErrorCode) {
+    pub(crate) fn request_refused(&self, session: &SessionFields<'_>, code: ErrorCode) {
         log_session!(debug, session, code = code.as_str(), "request refused");
     }
 
     /// A connection was refused before it became a session.
-    pub fn handshake_refused(
+    pub(crate) fn handshake_refused(
         &self,
         transport: Transport,
         peer: Option<IpAddr>,
@@ -158,7 +158,7 @@ impl SessionLog {
     }
 
     /// The server is at its connection limit: at most one line per minute.
-    pub fn server_full(&self, status: u16, sessions: usize) {
+    pub(crate) fn server_full(&self, status: u16, sessions: usize) {
         if self.admits_up_to("full", 1) {
             tracing::warn!(
                 status,
@@ -169,7 +169,7 @@ impl SessionLog {
     }
 
     /// Sessions were closed because the backlog of all sessions exceeded its limit.
-    pub fn evicted(&self, sessions: usize, backlog_bytes: usize) {
+    pub(crate) fn evicted(&self, sessions: usize, backlog_bytes: usize) {
         if sessions > 0 && self.admits_up_to("backlog", 1) {
             tracing::warn!(
                 sessions,
@@ -180,14 +180,14 @@ impl SessionLog {
     }
 
     /// A connected client was refused, such as in a Socket.IO namespace.
-    pub fn join_refused(&self, session: &SessionFields<'_>, reason: &'static str) {
+    pub(crate) fn join_refused(&self, session: &SessionFields<'_>, reason: &'static str) {
         if self.admits(reason) {
             log_session!(info, session, reason, "handshake refused");
         }
     }
 
     /// Logs how many lines were suppressed. Call it periodically.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         let suppressed = self.limit.lock().take_suppressed();
         for (reason, lines) in suppressed {
             log_suppressed(reason, lines);

@@ -11,24 +11,24 @@ use crate::{
 
 /// Encodes an answer as packets in the session's wire format. Called at most once, while the channels are locked: it must
 /// only format.
-pub type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
+pub(crate) type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Answers {
+pub(crate) struct Answers {
     metrics: Arc<GatewayMetrics>,
     session_log: Arc<SessionLog>,
 }
 
 impl Answers {
-    pub fn new(metrics: Arc<GatewayMetrics>, session_log: Arc<SessionLog>) -> Self {
+    pub(crate) fn new(metrics: Arc<GatewayMetrics>, session_log: Arc<SessionLog>) -> Self {
         Self {
             metrics,
             session_log,
         }
     }
 
-    pub fn send(&self, session: &Arc<Session>, answer: &Answer, reply: Reply) {
+    pub(crate) fn send(&self, session: &Arc<Session>, answer: &Answer, reply: Reply) {
         if let Answer::Refused(refusal) = answer {
             self.record_refusal(session, refusal.code);
         }
@@ -38,14 +38,14 @@ impl Answers {
     }
 
     /// A request, or one channel of it, was refused.
-    pub fn record_refusal(&self, session: &Session, code: ErrorCode) {
+    pub(crate) fn record_refusal(&self, session: &Session, code: ErrorCode) {
         self.metrics.request_refused(code);
         self.session_log
             .request_refused(&session.log_fields(), code);
     }
 
     /// A connected client was refused, such as in a Socket.IO namespace.
-    pub fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
+    pub(crate) fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
         let reason = refusal_reason(code);
         let transport = session.wire().transport();
         self.metrics.handshake_refused(transport, reason);
@@ -53,7 +53,7 @@ impl Answers {
     }
 
     /// Counts a request. Refuses it beyond the rate limit; too many refusals end the session.
-    pub fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
         session.admit_request().map_err(|exceeded| {
             self.metrics.rate_limited();
             if exceeded.is_abuse {

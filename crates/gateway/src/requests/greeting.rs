@@ -10,7 +10,12 @@ use super::user::user;
 use crate::{config::GatewayConfig, session::Session};
 
 /// The event for a client with this public id.
-pub fn connected(session: &Session, id: &str, epoch: &str, config: &GatewayConfig) -> Packet {
+pub(super) fn connected(
+    session: &Session,
+    id: &str,
+    epoch: &str,
+    config: &GatewayConfig,
+) -> Packet {
     let connected = Connected {
         client_id: id.to_owned(),
         epoch: epoch.to_owned(),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The stream of one channel to one session, before it is live.
-pub struct Stream<'a, 'b> {
+pub(super) struct Stream<'a, 'b> {
     pub outbox: &'a mut Batch<'b>,
     pub state: &'a ChannelState,
     pub wire: Wire,
@@ -21,7 +21,7 @@ pub struct Stream<'a, 'b> {
 
 impl Stream<'_, '_> {
     /// Queues one update that the client missed.
-    pub fn queue_missed(&mut self, entry: &Entry) {
+    pub(super) fn queue_missed(&mut self, entry: &Entry) {
         let prev = match self.pace {
             Pace::All => None,
             Pace::Latest | Pace::Every(_) => entry.seq.map(|seq| seq.saturating_sub(1)),
@@ -34,7 +34,7 @@ impl Stream<'_, '_> {
     /// Queues the channel's snapshot as the state at `position`; `false` if there is none.
     ///
     /// That is the position of the channel, even when the newest update made no snapshot: the next message has the next seq.
-    pub fn queue_snapshot(&mut self, position: u64) -> bool {
+    pub(super) fn queue_snapshot(&mut self, position: u64) -> bool {
         let Snapshot::Newest(entry) = &self.state.snapshot else {
             return false;
         };
@@ -45,7 +45,7 @@ impl Stream<'_, '_> {
     }
 
     /// Queues the newest unacknowledged updates of a user for which there is room; the REST API has the rest.
-    pub fn queue_unacknowledged(&mut self, unacknowledged: &Unacknowledged) {
+    pub(super) fn queue_unacknowledged(&mut self, unacknowledged: &Unacknowledged) {
         let through = unacknowledged.through;
         self.outbox.set_position(&self.state.name, through);
         let mut room = self.outbox.replay_room();

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A channel of the request that the client may subscribe to.
-pub struct RequestedChannel {
+pub(super) struct RequestedChannel {
     pub channel: Channel,
     pub pace: Pace,
     pub since: Option<u64>,
@@ -40,7 +40,7 @@ pub struct RequestedChannel {
 }
 
 /// A request to join channels.
-pub struct Join<'a> {
+pub(super) struct Join<'a> {
     pub session: &'a Arc<Session>,
     pub request: &'a Subscribe,
     /// The client's positions are of the log's epoch.
@@ -51,7 +51,7 @@ pub struct Join<'a> {
 }
 
 /// What remains to be done when the channels are unlocked.
-pub struct Joined {
+pub(super) struct Joined {
     /// Why channels were refused.
     pub refused: Vec<ErrorCode>,
     /// The answer and the snapshots fitted into the outbox; otherwise the session must end.
@@ -70,7 +70,7 @@ struct PendingJoin {
 
 impl Join<'_> {
     /// Queues the answer and joins the channels; `None` if the session has ended.
-    pub fn run(
+    pub(super) fn run(
         &self,
         hub: &Hub,
         all: Vec<(String, Result<RequestedChannel, Refusal>)>,
@@ -297,7 +297,7 @@ impl Join<'_> {
     }
 }
 
-pub fn too_many(most: usize) -> Refusal {
+pub(super) fn too_many(most: usize) -> Refusal {
     Refusal::new(
         ErrorCode::TooManySubscriptions,
         format!("a session may have at most {most} subscriptions; unsubscribe from others first"),

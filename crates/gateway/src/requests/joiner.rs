@@ -21,17 +21,17 @@ use super::{
 use crate::{channel_log::ChannelLogError, session::Session};
 
 /// A name of the request, and its channel or why the client may not have it.
-pub type Named = (String, Result<RequestedChannel, Refusal>);
+pub(super) type Named = (String, Result<RequestedChannel, Refusal>);
 
 /// See the module's description.
-pub struct Joiner {
+pub(super) struct Joiner {
     parts: Parts,
     watches: Watches,
     replays: Replays,
 }
 
 impl Joiner {
-    pub fn new(parts: Parts, watches: Watches, replays: Replays) -> Self {
+    pub(super) fn new(parts: Parts, watches: Watches, replays: Replays) -> Self {
         Self {
             parts,
             watches,
@@ -39,7 +39,7 @@ impl Joiner {
         }
     }
 
-    pub async fn subscribe(&self, session: &Arc<Session>, request: Subscribe, reply: Reply) {
+    pub(super) async fn subscribe(&self, session: &Arc<Session>, request: Subscribe, reply: Reply) {
         let all = match self.check(session, &request) {
             Ok(all) => all,
             Err(refusal) => {

@@ -10,7 +10,7 @@ use crate::{
     session::{Pace, Session},
 };
 
-pub fn list(hub: &Hub, session: &Session) -> Answer {
+pub(super) fn list(hub: &Hub, session: &Session) -> Answer {
     let mut guard = hub.channels();
     let (channels, held) = guard.split();
     let subscriptions = session.subscriptions(held);

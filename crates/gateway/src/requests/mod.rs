@@ -13,10 +13,10 @@ mod unsubscribe;
 mod user;
 mod watches;
 
-pub use answers::{Answers, Reply};
-pub use parts::Parts;
-pub use replay::Replays;
-pub use watches::Watches;
+pub(crate) use answers::{Answers, Reply};
+pub(crate) use parts::Parts;
+pub(crate) use replay::Replays;
+pub(crate) use watches::Watches;
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ use crate::{
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Requests(Arc<Inner>);
+pub(crate) struct Requests(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
@@ -42,7 +42,7 @@ struct Inner {
 }
 
 impl Requests {
-    pub fn new(
+    pub(crate) fn new(
         parts: Parts,
         authenticator: Arc<Authenticator>,
         watches: Watches,
@@ -56,12 +56,12 @@ impl Requests {
     }
 
     /// Queues `connected`, the first event of every session.
-    pub fn greet(&self, session: &Arc<Session>) {
+    pub(crate) fn greet(&self, session: &Arc<Session>) {
         self.greet_as(session, session.id());
     }
 
     /// As [`Self::greet`], with another public id, for a client that rejoins within one connection.
-    pub fn greet_as(&self, session: &Arc<Session>, id: &str) {
+    pub(crate) fn greet_as(&self, session: &Arc<Session>, id: &str) {
         let Parts { log, config, .. } = &self.0.parts;
         session.queue(greeting::connected(session, id, log.epoch(), config));
     }
@@ -69,7 +69,7 @@ impl Requests {
     /// Counts one request (or a parse error), and queues its answer and the snapshot or replay that follows.
     ///
     /// Call it for one request at a time per session. The returned future may wait for the store.
-    pub async fn handle(
+    pub(crate) async fn handle(
         &self,
         session: &Arc<Session>,
         request: Result<Request, Refusal>,
@@ -117,12 +117,16 @@ impl Requests {
     }
 
     /// Counts a request that a transport handles itself. Refuses it beyond the rate limit.
-    pub fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
         self.0.parts.answers.admit(session)
     }
 
     /// Checks every channel and option of a subscription; returns the first error.
-    pub fn check(&self, subscribe: &Subscribe, identity: Option<&Identity>) -> Result<(), Refusal> {
+    pub(crate) fn check(
+        &self,
+        subscribe: &Subscribe,
+        identity: Option<&Identity>,
+    ) -> Result<(), Refusal> {
         let Parts {
             config, deployment, ..
         } = &self.0.parts;
@@ -131,7 +135,7 @@ impl Requests {
 
     /// Subscribes without a request and without an answer, for transports that join a channel by themselves. Queues an
     /// `error` event when the channel cannot be joined.
-    pub async fn join(&self, session: &Arc<Session>, channel: &Channel) {
+    pub(crate) async fn join(&self, session: &Arc<Session>, channel: &Channel) {
         let (wire, name) = (session.wire(), channel.to_string());
         let subscribe = Subscribe::to(name.as_str());
         let reply = move |answer: &Answer| match answer {
@@ -143,21 +147,25 @@ impl Requests {
     }
 
     /// Sets the client's user, from a JWT that arrives within the connection.
-    pub async fn identify(&self, session: &Session, token: Option<&str>) -> Result<(), AuthError> {
+    pub(crate) async fn identify(
+        &self,
+        session: &Session,
+        token: Option<&str>,
+    ) -> Result<(), AuthError> {
         let identity = self.0.authenticator.identify(token).await?;
         self.0.parts.hub.identify(session, identity);
         Ok(())
     }
 
     /// The client leaves, but its connection stays: its subscriptions end, and its user is forgotten.
-    pub fn leave(&self, session: &Session) {
+    pub(crate) fn leave(&self, session: &Session) {
         let hub = &self.0.parts.hub;
         hub.unsubscribe_all(session);
         hub.identify(session, None);
     }
 
     /// Counts and logs a connected client that was refused, such as in a Socket.IO namespace.
-    pub fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
+    pub(crate) fn record_join_refusal(&self, session: &Session, code: Option<ErrorCode>) {
         self.0.parts.answers.record_join_refusal(session, code);
     }
 }

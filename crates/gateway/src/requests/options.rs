@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::{auth::Identity, config::LimitsConfig, deployment::Deployment, session::Pace};
 
 /// The resume position of each channel of a request.
-pub enum Positions {
+pub(super) enum Positions {
     /// The one channel of the request, if any.
     One(Option<u64>),
     Each(FxHashMap<Channel, u64>),
@@ -19,7 +19,7 @@ pub enum Positions {
 impl Positions {
     /// Resolves the names in `since`. Unknown names are ignored: a client may remember channels that are no longer
     /// served.
-    pub fn resolve(
+    pub(super) fn resolve(
         since: Option<&Since>,
         deployment: &Deployment,
         limits: &LimitsConfig,
@@ -45,7 +45,7 @@ impl Positions {
         Ok(Self::Each(positions))
     }
 
-    pub fn get(&self, channel: &Channel) -> Option<u64> {
+    pub(super) fn get(&self, channel: &Channel) -> Option<u64> {
         match self {
             _ if !channel.has_position() => None,
             Self::One(seq) => *seq,
@@ -55,7 +55,7 @@ impl Positions {
 }
 
 /// Checks every channel and option of a subscription; returns the first error.
-pub fn check(
+pub(super) fn check(
     subscribe: &Subscribe,
     identity: Option<&Identity>,
     deployment: &Deployment,
@@ -75,12 +75,12 @@ pub fn check(
     Ok(())
 }
 
-pub fn duplicate_channel(channel: &Channel) -> Refusal {
+pub(super) fn duplicate_channel(channel: &Channel) -> Refusal {
     Refusal::bad_request(format!("{channel} is named twice in one request"))
 }
 
 /// Checks the number of channels in one request.
-pub fn check_count(count: usize, limits: &LimitsConfig) -> Result<(), Refusal> {
+pub(super) fn check_count(count: usize, limits: &LimitsConfig) -> Result<(), Refusal> {
     let most = limits.channels_per_request;
     if count > most {
         return Err(Refusal::bad_request(format!(
@@ -91,7 +91,7 @@ pub fn check_count(count: usize, limits: &LimitsConfig) -> Result<(), Refusal> {
 }
 
 /// Checks whether a client may subscribe to a channel.
-pub fn check_access(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
+pub(super) fn check_access(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
     match identity {
         Some(identity) if identity.can_subscribe(channel) => Ok(()),
         Some(_) => Err(Refusal::new(
@@ -107,7 +107,11 @@ pub fn check_access(identity: Option<&Identity>, channel: &Channel) -> Result<()
 }
 
 /// The pace of a subscription, from the channel and the options.
-pub fn pace(channel: &Channel, mode: Option<Mode>, interval: Interval) -> Result<Pace, Refusal> {
+pub(super) fn pace(
+    channel: &Channel,
+    mode: Option<Mode>,
+    interval: Interval,
+) -> Result<Pace, Refusal> {
     let kind = channel.kind();
     let latest = match mode {
         Some(mode) => mode == Mode::Latest,

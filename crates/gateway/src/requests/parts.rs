@@ -10,7 +10,7 @@ use crate::{
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub config: Arc<GatewayConfig>,
     pub deployment: Arc<Deployment>,
     pub hub: Hub,

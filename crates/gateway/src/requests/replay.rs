@@ -32,7 +32,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const READS: usize = 4;
 
 /// One subscription that is catching up.
-pub struct Replay {
+pub(crate) struct Replay {
     pub session: Arc<Session>,
     pub channel: Channel,
     pub slot: usize,
@@ -45,7 +45,7 @@ pub struct Replay {
 
 /// Runs replays. Cheap to clone.
 #[derive(Clone)]
-pub struct Replays(Arc<Inner>);
+pub(crate) struct Replays(Arc<Inner>);
 
 struct Inner {
     hub: Hub,
@@ -72,7 +72,12 @@ enum Step {
 }
 
 impl Replays {
-    pub fn new(hub: Hub, log: Arc<dyn ChannelLog>, tasks: Tasks, config: &GatewayConfig) -> Self {
+    pub(crate) fn new(
+        hub: Hub,
+        log: Arc<dyn ChannelLog>,
+        tasks: Tasks,
+        config: &GatewayConfig,
+    ) -> Self {
         Self(Arc::new(Inner {
             hub,
             log,
@@ -85,17 +90,17 @@ impl Replays {
     }
 
     /// An id that no earlier replay has.
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.0.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Most updates that a replay may begin with.
-    pub fn most(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         self.0.most
     }
 
     /// Runs a replay until its session is attached, the subscription or the session has ended, or shutdown begins.
-    pub fn spawn(&self, replay: Replay) {
+    pub(crate) fn spawn(&self, replay: Replay) {
         let (replays, stop) = (self.clone(), self.0.tasks.token());
         self.0.tasks.spawn(async move {
             tokio::select! {

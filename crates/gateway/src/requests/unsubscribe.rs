@@ -13,7 +13,7 @@ use crate::{
     session::{Session, Subscription},
 };
 
-pub fn unsubscribe(
+pub(super) fn unsubscribe(
     deployment: &Deployment,
     hub: &Hub,
     metrics: &GatewayMetrics,
@@ -52,7 +52,7 @@ pub fn unsubscribe(
 }
 
 /// Ends the subscriptions that `which` selects; returns their channels.
-pub fn leave(
+pub(super) fn leave(
     hub: &Hub,
     metrics: &GatewayMetrics,
     session: &Session,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Replaces the JWT of a session.
-pub async fn authenticate(
+pub(super) async fn authenticate(
     authenticator: &Authenticator,
     hub: &Hub,
     metrics: &GatewayMetrics,
@@ -61,7 +61,7 @@ pub async fn authenticate(
 }
 
 /// Acknowledges at most `most` deliveries of the client's user: no later snapshot includes them.
-pub async fn acknowledge(
+pub(super) async fn acknowledge(
     log: &dyn ChannelLog,
     session: &Session,
     ids: &[i64],
@@ -95,7 +95,7 @@ pub async fn acknowledge(
 }
 
 /// The identity as in `connected` and in the answer to `auth`.
-pub fn user(identity: &Identity) -> User {
+pub(super) fn user(identity: &Identity) -> User {
     User {
         channels: identity.channels.clone(),
         expires_at: identity.expires_at_ms,

@@ -29,7 +29,7 @@ type PermitResult = Result<Option<Box<WatchPermit>>, Refusal>;
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Watches {
+pub(crate) struct Watches {
     hub: Hub,
     log: Arc<dyn ChannelLog>,
     /// Watched transactions and addresses, counted per client.
@@ -41,7 +41,7 @@ pub struct Watches {
 }
 
 impl Watches {
-    pub fn new(
+    pub(crate) fn new(
         hub: Hub,
         log: Arc<dyn ChannelLog>,
         metrics: Arc<GatewayMetrics>,
@@ -64,7 +64,7 @@ impl Watches {
 
     /// Begins a watch for each of `channels` that needs one, before it is subscribed to: updates committed from here on
     /// are stored. The watches count towards the client's quota.
-    pub async fn begin(&self, session: &Session, channels: &[Channel]) -> Vec<PermitResult> {
+    pub(crate) async fn begin(&self, session: &Session, channels: &[Channel]) -> Vec<PermitResult> {
         let watched = channels.iter().filter(|channel| channel.is_watched());
         let watched: Vec<Channel> = watched.cloned().collect();
         let mut all = self.acquire_permits(session, &watched);
@@ -162,7 +162,7 @@ impl Watches {
 
     /// Shortens the watches of channels that every client of this gateway unsubscribed from to `remaining`, unless another
     /// client may miss updates.
-    pub async fn release(&self, remaining: Duration) {
+    pub(crate) async fn release(&self, remaining: Duration) {
         for channels in self.quota.take_abandoned().chunks(RENEW_BATCH) {
             match self.log.release_watches(channels, remaining).await {
                 Ok(released) => {
@@ -181,7 +181,7 @@ impl Watches {
     }
 
     /// Runs forever: renews the watches of channels with subscribers.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         // Several times per retention: a single failure does not end a watch.
         let retention = Duration::from_secs(self.retention_secs);
         let interval = RENEW_INTERVAL.min(retention / 4);

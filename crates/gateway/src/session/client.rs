@@ -8,7 +8,7 @@ use std::{
 use crate::{admission::RateWindow, auth::Identity, config::LimitsConfig};
 
 /// See the module's description.
-pub struct Client {
+pub(super) struct Client {
     pub identity: Option<Arc<Identity>>,
     rate: RateWindow,
     /// Counts the requests that `rate` refused; when this limit is exceeded, too, the session is closed.
@@ -26,7 +26,7 @@ pub struct RateExceeded {
 }
 
 impl Client {
-    pub fn new(identity: Option<Arc<Identity>>, limits: &LimitsConfig) -> Self {
+    pub(super) fn new(identity: Option<Arc<Identity>>, limits: &LimitsConfig) -> Self {
         let window = Duration::from_millis(limits.rate_window_ms);
         Self {
             identity,
@@ -36,13 +36,13 @@ impl Client {
         }
     }
 
-    pub fn set_identity(&mut self, identity: Option<Identity>) {
+    pub(super) fn set_identity(&mut self, identity: Option<Identity>) {
         self.identity = identity.map(Arc::new);
         self.warned = false;
     }
 
     /// Counts a request.
-    pub fn admit(&mut self, now: Instant) -> Result<(), RateExceeded> {
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(), RateExceeded> {
         self.rate.admit(now).map_err(|retry_after_ms| RateExceeded {
             retry_after_ms,
             is_abuse: self.abuse.admit(now).is_err(),
@@ -50,12 +50,12 @@ impl Client {
     }
 
     /// Whether the client has yet to be warned that its JWT expires. From now on it counts as warned.
-    pub fn needs_warning(&mut self) -> bool {
+    pub(super) fn needs_warning(&mut self) -> bool {
         !std::mem::replace(&mut self.warned, true)
     }
 }
 
 /// When the JWT of this identity expires, in ms since the Unix epoch.
-pub fn expiry(identity: Option<&Identity>) -> i64 {
+pub(super) fn expiry(identity: Option<&Identity>) -> i64 {
     identity.map_or(i64::MAX, |identity| identity.expires_at_ms)
 }

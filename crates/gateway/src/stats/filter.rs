@@ -2,14 +2,14 @@
 
 /// A pattern such as `price:ETH` or `price:*`. Names are compared case-insensitively, as in requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
+pub(crate) struct Filter {
     prefix: String,
     exact: bool,
 }
 
 impl Filter {
     /// `None` matches every channel.
-    pub fn new(pattern: Option<&str>) -> Self {
+    pub(crate) fn new(pattern: Option<&str>) -> Self {
         match pattern {
             None => Self::default(),
             Some(pattern) => match pattern.strip_suffix('*') {
@@ -25,7 +25,7 @@ impl Filter {
         }
     }
 
-    pub fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (name, prefix) = (name.as_bytes(), self.prefix.as_bytes());
         let fits = if self.exact {
             name.len() == prefix.len()

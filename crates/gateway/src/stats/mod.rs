@@ -18,7 +18,7 @@ use utoipa::{
 };
 
 use self::top_channels::ChannelStats;
-pub use self::{filter::Filter, top_channels::top_channels};
+pub(crate) use self::{filter::Filter, top_channels::top_channels};
 use crate::{
     auth::{AuthError, Authenticator, bearer_token},
     clock::Clock,
@@ -35,7 +35,7 @@ const MAX_CHANNELS: usize = 1_000;
 
 /// Where the statistics come from, and who may read them.
 #[derive(Clone)]
-pub struct StatsSource {
+pub(crate) struct StatsSource {
     pub hub: Hub,
     pub backlog: Arc<BacklogMonitor>,
     pub clock: Clock,
@@ -47,7 +47,7 @@ pub struct StatsSource {
 /// Sessions and subscriptions of this process.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Time since the gateway started, in ms.
     uptime_ms: u64,
     sessions: SessionCounts,
@@ -63,7 +63,7 @@ pub struct Stats {
 /// Bytes queued for sessions, measured within about the last second.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BacklogCounts {
+pub(crate) struct BacklogCounts {
     /// Bytes queued for all sessions.
     bytes: u64,
     /// Bytes queued for the session with the largest backlog.
@@ -74,7 +74,7 @@ pub struct BacklogCounts {
 
 /// Open sessions by transport.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SessionCounts {
+pub(crate) struct SessionCounts {
     total: usize,
     websocket: usize,
     socketio: usize,
@@ -82,7 +82,7 @@ pub struct SessionCounts {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ChannelCount {
+pub(crate) struct ChannelCount {
     /// Canonical name, such as `price:ETH`.
     channel: String,
     subscribers: usize,
@@ -97,7 +97,7 @@ pub struct ChannelCount {
 
 /// The subscriptions of a channel by mode.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ModeCounts {
+pub(crate) struct ModeCounts {
     /// Receive every update.
     all: usize,
     /// Receive the newest update, without an interval.
@@ -129,7 +129,7 @@ impl From<ChannelStats> for ChannelCount {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     token: Option<String>,
     channel: Option<String>,
     limit: Option<usize>,
@@ -176,7 +176,7 @@ impl IntoResponses for ProblemResponses {
         ProblemResponses,
     )
 )]
-pub async fn show(
+pub(crate) async fn show(
     State(source): State<StatsSource>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,

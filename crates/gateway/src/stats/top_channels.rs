@@ -15,7 +15,7 @@ const BATCH: usize = 1_024;
 
 /// Statistics of one channel.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ChannelStats {
+pub(crate) struct ChannelStats {
     pub name: Arc<ChannelName>,
     /// Subscriptions, including those still catching up.
     pub subscribers: usize,
@@ -58,7 +58,7 @@ impl PartialOrd for ChannelStats {
 
 /// The result of [`top_channels`].
 #[derive(Debug, Default)]
-pub struct TopChannels {
+pub(crate) struct TopChannels {
     /// Subscriptions to all channels.
     pub subscriptions: usize,
     /// Number of channels with a subscriber that match the filter.
@@ -69,7 +69,7 @@ pub struct TopChannels {
 
 /// Counts the channels with at least one subscriber and returns the first `limit` that match `filter`. The hub is
 /// locked for one batch at a time, so channels created or dropped meanwhile may be missed.
-pub fn top_channels(hub: &Hub, filter: &Filter, limit: usize) -> TopChannels {
+pub(crate) fn top_channels(hub: &Hub, filter: &Filter, limit: usize) -> TopChannels {
     let mut top = TopChannels::default();
     // The last in order is on top of the heap, to be replaced by a better one.
     let mut kept = BinaryHeap::with_capacity(limit + 1);

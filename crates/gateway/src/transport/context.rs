@@ -18,10 +18,10 @@ use crate::{
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct Context(Arc<ContextParts>);
+pub(crate) struct Context(Arc<ContextParts>);
 
 /// The parts of a [`Context`].
-pub struct ContextParts {
+pub(crate) struct ContextParts {
     pub config: Arc<GatewayConfig>,
     pub hub: Hub,
     pub requests: Requests,
@@ -32,29 +32,33 @@ pub struct ContextParts {
 }
 
 impl Context {
-    pub fn new(parts: ContextParts) -> Self {
+    pub(crate) fn new(parts: ContextParts) -> Self {
         Self(Arc::new(parts))
     }
 
-    pub fn config(&self) -> &Arc<GatewayConfig> {
+    pub(crate) fn config(&self) -> &Arc<GatewayConfig> {
         &self.0.config
     }
 
-    pub fn origins(&self) -> &OriginPolicy {
+    pub(crate) fn origins(&self) -> &OriginPolicy {
         &self.0.origins
     }
 
-    pub fn requests(&self) -> &Requests {
+    pub(crate) fn requests(&self) -> &Requests {
         &self.0.requests
     }
 
     /// Spawns the tasks of transports that outlive a request.
-    pub fn tasks(&self) -> &Tasks {
+    pub(crate) fn tasks(&self) -> &Tasks {
         &self.0.tasks
     }
 
     /// Counts one more connection for the client of a request.
-    pub fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Admission, LimitReached> {
+    pub(crate) fn admit(
+        &self,
+        peer: SocketAddr,
+        headers: &HeaderMap,
+    ) -> Result<Admission, LimitReached> {
         let trusted = &self.0.config.trusted_proxies;
         let address = client_address(peer.ip(), headers, trusted);
         let permit = self.0.connections.admit(address)?;
@@ -62,12 +66,12 @@ impl Context {
     }
 
     /// Counts a socket that a transport is about to take over from the HTTP server.
-    pub fn socket(&self) -> SocketGuard {
+    pub(crate) fn socket(&self) -> SocketGuard {
         self.0.connections.socket()
     }
 
     /// The client's identity, from the `Authorization` header or else the `token` parameter of the query.
-    pub async fn identify(
+    pub(crate) async fn identify(
         &self,
         headers: &HeaderMap,
         query: Option<&str>,
@@ -78,7 +82,7 @@ impl Context {
 
     /// Opens a session for an admitted client; otherwise the server is shutting down, and the client should retry after the
     /// returned time in ms.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         wire: Wire,
         identity: Option<Identity>,
@@ -93,7 +97,7 @@ impl Context {
     }
 
     /// The time in ms after which a client should retry, if the server is shutting down.
-    pub fn closing(&self) -> Option<u64> {
+    pub(crate) fn closing(&self) -> Option<u64> {
         let hub = &self.0.hub;
         hub.is_closing().then(|| hub.retry_after_ms())
     }

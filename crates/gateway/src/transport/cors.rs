@@ -23,7 +23,7 @@ const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenti
 const VARY: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("Origin"));
 
 /// The CORS headers of every response to this request; an error if the page is not allowed.
-pub fn headers(
+pub(super) fn headers(
     context: &Context,
     peer: SocketAddr,
     request: &HeaderMap,
@@ -43,7 +43,7 @@ pub fn headers(
 }
 
 /// The response to a preflight, without the headers of [`headers`]. `methods` are the supported ones.
-pub fn preflight(request: &HeaderMap, methods: &'static str) -> Response {
+pub(super) fn preflight(request: &HeaderMap, methods: &'static str) -> Response {
     let wanted = request
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
         .cloned()

@@ -5,7 +5,7 @@
 
 /// The negotiated parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeflateParams {
+pub(super) struct DeflateParams {
     /// `server_max_window_bits` if the client requests it: 8 to 15.
     window: Option<u8>,
 }
@@ -13,7 +13,7 @@ pub struct DeflateParams {
 impl DeflateParams {
     /// Chooses from the offers of `Sec-WebSocket-Extensions` headers. An offer with an unknown parameter is declined;
     /// an offer with the full window is preferred.
-    pub fn negotiate<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(super) fn negotiate<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut chosen = None;
         for offer in headers.flat_map(|header| header.split(',')) {
             match parse(offer) {
@@ -26,12 +26,12 @@ impl DeflateParams {
 
     /// Whether messages to this client may be compressed. The server compresses with the full window; a client with a
     /// smaller one gets uncompressed messages, as RFC 7692 permits, and may still compress its own.
-    pub fn can_send(self) -> bool {
+    pub(super) fn can_send(self) -> bool {
         self.window.is_none_or(|bits| bits == 15)
     }
 
     /// The `Sec-WebSocket-Extensions` header of the response.
-    pub fn header(self) -> String {
+    pub(super) fn header(self) -> String {
         let fixed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         match self.window {
             Some(bits) => format!("{fixed}; server_max_window_bits={bits}"),

@@ -5,11 +5,11 @@ use std::{io::ErrorKind, time::Duration};
 use tokio::net::TcpStream;
 
 /// Time for a peer to read the close message and close its side.
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads and discards until the peer closes: closing a socket with unread bytes sends a reset, which may destroy data in
 /// flight to the peer.
-pub async fn linger(socket: &TcpStream) {
+pub(super) async fn linger(socket: &TcpStream) {
     let drained = async {
         while socket.readable().await.is_ok() {
             // A short-lived buffer: held across an await it would enlarge every session's task.

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub use chaincast_http::problem::retry_after;
+pub(crate) use chaincast_http::problem::retry_after;
 use chaincast_http::{client::RefusedOrigin, problem};
 use chaincast_protocol::{ErrorCode, Refusal};
 
@@ -21,10 +21,10 @@ const UNAVAILABLE: &str = "UNAVAILABLE";
 
 /// The problem of a refused HTTP request, with an [`ErrorCode`] or [`UNAVAILABLE`].
 #[derive(Debug, Clone)]
-pub struct Problem(problem::Problem);
+pub(crate) struct Problem(problem::Problem);
 
 impl Problem {
-    pub fn new(
+    pub(crate) fn new(
         status: StatusCode,
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
@@ -33,7 +33,7 @@ impl Problem {
     }
 
     /// A request that is not one of the protocol.
-    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             ErrorCode::BadRequest.as_str(),
@@ -42,14 +42,14 @@ impl Problem {
     }
 
     /// The request's `Origin` is not allowed.
-    pub fn origin(refused: &RefusedOrigin) -> Self {
+    pub(crate) fn origin(refused: &RefusedOrigin) -> Self {
         let code = ErrorCode::Forbidden.as_str();
         let problem = Self::new(StatusCode::FORBIDDEN, code, refused.to_string());
         Self(problem.0.with_extension(OriginRefused(refused.clone())))
     }
 
     /// The server is shutting down; retry after the given time.
-    pub fn closing(retry_after_ms: u64) -> Self {
+    pub(crate) fn closing(retry_after_ms: u64) -> Self {
         Self::retry_later("this server is shutting down; try again", retry_after_ms)
     }
 

@@ -23,19 +23,19 @@ use crate::{
 
 /// Marks the response of a connection that is upgraded only to be refused with a close code.
 #[derive(Debug, Clone, Copy)]
-pub struct RefusedAfterUpgrade(pub &'static str);
+pub(crate) struct RefusedAfterUpgrade(pub &'static str);
 
 /// Marks the response to a request whose origin is not allowed.
 #[derive(Debug, Clone)]
-pub struct OriginRefused(pub RefusedOrigin);
+pub(crate) struct OriginRefused(pub RefusedOrigin);
 
 /// Marks the response of a server at its connection limit.
 #[derive(Debug, Clone, Copy)]
-pub struct ServerFull;
+pub(crate) struct ServerFull;
 
 /// Records refusals. Cheap to clone.
 #[derive(Clone)]
-pub struct Refusals {
+pub(crate) struct Refusals {
     pub config: Arc<GatewayConfig>,
     pub connections: ConnectionLimit,
     pub metrics: Arc<GatewayMetrics>,
@@ -43,7 +43,11 @@ pub struct Refusals {
 }
 
 /// The layer around the routes that open sessions: counts and logs refusals.
-pub async fn record(State(refusals): State<Refusals>, request: Request, next: Next) -> Response {
+pub(crate) async fn record(
+    State(refusals): State<Refusals>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(transport) = opened_transport(&request) else {
         return next.run(request).await;
     };

@@ -21,7 +21,7 @@ use chaincast_protocol::CloseReason;
 
 /// How the end of a response is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// By the last chunk (HTTP/1.1).
     Chunked,
     /// It ends with the connection (HTTP/1.0).
@@ -29,7 +29,7 @@ pub enum Framing {
 }
 
 /// The response head: 200 with these headers.
-pub fn head(headers: &HeaderMap, framing: Framing) -> Vec<u8> {
+pub(crate) fn head(headers: &HeaderMap, framing: Framing) -> Vec<u8> {
     let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
     let mut head = format!(
         "HTTP/1.1 {}\r\ndate: {date}\r\nconnection: close\r\n",
@@ -53,7 +53,7 @@ pub fn head(headers: &HeaderMap, framing: Framing) -> Vec<u8> {
 /// is not in the session's outbox, which is cleared if the session ends as slow.
 ///
 /// The kernel's send buffer gets `send_buffer_bytes`.
-pub async fn serve(
+pub(crate) async fn serve(
     session: Arc<Session>,
     takeover: Takeover,
     head: Vec<u8>,

@@ -34,13 +34,13 @@ const MSGPACK: &str = "chaincast.v1.msgpack";
 const METHODS: &str = "GET, OPTIONS";
 
 #[derive(Deserialize)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     token: Option<String>,
 }
 
 /// Opens a session. Invalid requests are rejected before the upgrade; too many connections from one address are rejected
 /// after it, with close code 4030, which browsers expose to pages.
-pub async fn open(
+pub(crate) async fn open(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     parameters: Result<Query<Parameters>, QueryRejection>,

@@ -14,7 +14,7 @@ use crate::{
 const BATCH: usize = 1_024;
 
 /// See the module's description.
-pub struct BacklogMonitor {
+pub(crate) struct BacklogMonitor {
     hub: Hub,
     metrics: Arc<GatewayMetrics>,
     last: Mutex<Backlog>,
@@ -22,7 +22,7 @@ pub struct BacklogMonitor {
 }
 
 impl BacklogMonitor {
-    pub fn new(hub: Hub, metrics: Arc<GatewayMetrics>) -> Self {
+    pub(crate) fn new(hub: Hub, metrics: Arc<GatewayMetrics>) -> Self {
         Self {
             hub,
             metrics,
@@ -31,7 +31,7 @@ impl BacklogMonitor {
         }
     }
 
-    pub fn measure(&self) {
+    pub(crate) fn measure(&self) {
         let (mut backlog, mut next) = (Backlog::default(), Some(0));
         while let Some(from) = next {
             next = self.hub.visit_sessions(from, BATCH, |session| {
@@ -55,7 +55,7 @@ impl BacklogMonitor {
     }
 
     /// The backlog at the last measurement, about a second old at most.
-    pub fn last(&self) -> Backlog {
+    pub(crate) fn last(&self) -> Backlog {
         *self.last.lock()
     }
 }

@@ -16,7 +16,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const SESSIONS_PER_YIELD: usize = 256;
 
 /// See the module's description.
-pub struct Eviction {
+pub(crate) struct Eviction {
     pub hub: Hub,
     pub total: Arc<BacklogTotal>,
     pub metrics: Arc<GatewayMetrics>,
@@ -25,7 +25,7 @@ pub struct Eviction {
 
 impl Eviction {
     /// Runs forever: limits and closes sessions while the backlog is near its limit.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         loop {
             self.total.near_limit().await;
             loop {

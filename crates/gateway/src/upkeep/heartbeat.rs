@@ -51,7 +51,7 @@ struct SharedFields {
 }
 
 /// See the module's description.
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     hub: Hub,
     log: Arc<dyn ChannelLog>,
     metrics: Arc<GatewayMetrics>,
@@ -59,7 +59,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub fn new(hub: Hub, log: Arc<dyn ChannelLog>, metrics: Arc<GatewayMetrics>) -> Self {
+    pub(crate) fn new(hub: Hub, log: Arc<dyn ChannelLog>, metrics: Arc<GatewayMetrics>) -> Self {
         Self {
             hub,
             log,
@@ -69,7 +69,7 @@ impl Heartbeat {
     }
 
     /// Runs forever: sends the heartbeats.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let mut ticks = interval(HEARTBEAT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for number in 0_u64.. {

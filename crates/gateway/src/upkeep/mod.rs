@@ -7,8 +7,8 @@ mod sweep;
 mod timers;
 mod trim;
 
-pub use backlog_monitor::BacklogMonitor;
-pub use eviction::Eviction;
-pub use heartbeat::Heartbeat;
-pub use sweep::Sweep;
-pub use timers::Timers;
+pub(crate) use backlog_monitor::BacklogMonitor;
+pub(crate) use eviction::Eviction;
+pub(crate) use heartbeat::Heartbeat;
+pub(crate) use sweep::Sweep;
+pub(crate) use timers::Timers;

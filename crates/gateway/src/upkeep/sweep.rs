@@ -20,18 +20,18 @@ use crate::{
 const CHECKS_PER_YIELD: usize = 256;
 
 /// See the module's description.
-pub struct Sweep {
+pub(crate) struct Sweep {
     hub: Hub,
     ping: PingTimes,
 }
 
 impl Sweep {
-    pub fn new(hub: Hub, ping: PingTimes) -> Self {
+    pub(crate) fn new(hub: Hub, ping: PingTimes) -> Self {
         Self { hub, ping }
     }
 
     /// Runs forever: pings, warns and ends sessions on time.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let PingTimes {
             interval_ms,
             timeout_ms,

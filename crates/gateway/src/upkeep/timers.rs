@@ -13,7 +13,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// See the module's description.
-pub struct Timers {
+pub(crate) struct Timers {
     pub hub: Hub,
     pub backlog: Arc<BacklogMonitor>,
     pub session_log: Arc<SessionLog>,
@@ -21,7 +21,7 @@ pub struct Timers {
 
 impl Timers {
     /// Runs forever.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let mut upkeep = interval(UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

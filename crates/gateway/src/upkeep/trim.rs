@@ -13,7 +13,7 @@ const EXTRA_TRIMS: u32 = 3;
 
 /// Decides when memory is returned to the system.
 #[derive(Debug, Default)]
-pub struct TrimPolicy {
+pub(super) struct TrimPolicy {
     peak: u64,
     last_trim: Option<Instant>,
     extra: u32,
@@ -21,7 +21,7 @@ pub struct TrimPolicy {
 
 impl TrimPolicy {
     /// Records the current backlog and the number of sessions; whether memory should be trimmed now.
-    pub fn should_trim(&mut self, backlog: u64, sessions: usize, now: Instant) -> bool {
+    pub(super) fn should_trim(&mut self, backlog: u64, sessions: usize, now: Instant) -> bool {
         let bytes = backlog + SESSION_BYTES * sessions as u64;
         self.peak = self.peak.max(bytes);
         let interval_passed = self
@@ -43,7 +43,7 @@ impl TrimPolicy {
 }
 
 /// Returns free memory to the system. Otherwise glibc keeps it as long as anything above it in its heap is in use.
-pub fn trim_memory() {
+pub(super) fn trim_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         #[allow(

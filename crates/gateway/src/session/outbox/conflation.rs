@@ -8,7 +8,7 @@ use crate::entry::Entry;
 
 /// The newest update of a channel while the outbox is full.
 #[derive(Debug)]
-pub struct ConflatedUpdate {
+pub(super) struct ConflatedUpdate {
     /// The channel's index in the hub.
     pub slot: usize,
     pub name: Arc<ChannelName>,
@@ -19,15 +19,15 @@ pub struct ConflatedUpdate {
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub struct Conflation(Vec<ConflatedUpdate>);
+pub(super) struct Conflation(Vec<ConflatedUpdate>);
 
 impl Conflation {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Replaces the update of a channel; `false` if it has none.
-    pub fn replace(&mut self, slot: usize, entry: &Entry) -> bool {
+    pub(super) fn replace(&mut self, slot: usize, entry: &Entry) -> bool {
         let known = self.0.iter_mut().find(|known| known.slot == slot);
         match known {
             Some(known) => {
@@ -39,16 +39,16 @@ impl Conflation {
     }
 
     /// Adds the update of a channel that has none.
-    pub fn add(&mut self, update: ConflatedUpdate) {
+    pub(super) fn add(&mut self, update: ConflatedUpdate) {
         self.0.push(update);
     }
 
-    pub fn forget(&mut self, slot: usize) {
+    pub(super) fn forget(&mut self, slot: usize) {
         self.0.retain(|update| update.slot != slot);
     }
 
     /// Removes all, in the order in which their channels were added.
-    pub fn take(&mut self) -> Vec<ConflatedUpdate> {
+    pub(super) fn take(&mut self) -> Vec<ConflatedUpdate> {
         std::mem::take(&mut self.0)
     }
 }

@@ -22,7 +22,7 @@ thread_local! {
 
 /// What becomes of the packets that are still queued when a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsent {
+pub(crate) enum Unsent {
     /// They are sent before the close packets.
     Send,
     /// They are dropped, except for the rest of a partly sent packet.
@@ -33,7 +33,7 @@ pub enum Unsent {
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Contents {
+pub(super) struct Contents {
     queue: CountedQueue,
     conflated: Conflation,
     wire: Wire,
@@ -55,7 +55,7 @@ pub struct Contents {
 
 impl Contents {
     /// Nothing; the backlog is added to `total`.
-    pub fn new(wire: Wire, bound: usize, total: Arc<BacklogTotal>) -> Self {
+    pub(super) fn new(wire: Wire, bound: usize, total: Arc<BacklogTotal>) -> Self {
         Self {
             queue: CountedQueue::new(bound, total),
             conflated: Conflation::default(),
@@ -71,21 +71,21 @@ impl Contents {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.conflated.is_empty()
     }
 
     /// Bytes queued, including those of a response that is being sent.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.queue.bytes()
     }
 
     /// See [`CountedQueue::unread_bytes`].
-    pub fn unread_bytes(&self) -> usize {
+    pub(super) fn unread_bytes(&self) -> usize {
         self.queue.unread_bytes()
     }
 
-    pub fn traffic(&self) -> Traffic {
+    pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             messages: self.packets_sent,
             bytes: self.bytes_sent,
@@ -93,32 +93,32 @@ impl Contents {
         }
     }
 
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         self.queue.is_blocked()
     }
 
     /// Records whether the client reads, after a write attempt.
-    pub fn set_blocked(&mut self, blocked: bool) {
+    pub(super) fn set_blocked(&mut self, blocked: bool) {
         self.queue.set_blocked(blocked);
     }
 
     /// Marks the session as one that a flusher must write; `false` if it is marked already.
-    pub fn mark_dirty(&mut self) -> bool {
+    pub(super) fn mark_dirty(&mut self) -> bool {
         !std::mem::replace(&mut self.dirty, true)
     }
 
     /// A write begins.
-    pub fn clear_dirty(&mut self) {
+    pub(super) fn clear_dirty(&mut self) {
         self.dirty = false;
     }
 
     /// See [`CountedQueue::replay_room`].
-    pub fn replay_room(&self) -> usize {
+    pub(super) fn replay_room(&self) -> usize {
         self.queue.replay_room()
     }
 
     /// Whether a replay should queue more: a quarter of the bound is free. Otherwise the next write wakes the replay.
-    pub fn admits_replay(&mut self) -> bool {
+    pub(super) fn admits_replay(&mut self) -> bool {
         let bound = self.queue.bound();
         let admits = self.replay_room() >= bound / 4 && bound > 0;
         self.replay_waiting |= !admits;
@@ -126,7 +126,7 @@ impl Contents {
     }
 
     /// Queues an answer, a ping or another packet that belongs to no channel; `false` without room.
-    pub fn push(&mut self, packet: Packet) -> bool {
+    pub(super) fn push(&mut self, packet: Packet) -> bool {
         let has_room = self.queue.has_room_for(&packet);
         if has_room {
             self.append(packet);
@@ -135,7 +135,7 @@ impl Contents {
     }
 
     /// Queues an update that was encoded for all receivers, or conflates it without room.
-    pub fn push_update(&mut self, packet: &Packet, delivery: &Delivery<'_>) -> PushOutcome {
+    pub(super) fn push_update(&mut self, packet: &Packet, delivery: &Delivery<'_>) -> PushOutcome {
         if self.closed {
             return PushOutcome::Queued;
         }
@@ -163,7 +163,7 @@ impl Contents {
     }
 
     /// Queues a message that is only valid now; `false` without room or behind conflated updates.
-    pub fn push_ephemeral(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
+    pub(super) fn push_ephemeral(&mut self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
         if !self.conflated.is_empty() || self.overflowed || !self.queue.has_room_for(packet) {
             return false;
         }
@@ -172,7 +172,12 @@ impl Contents {
     }
 
     /// Queues a message of a channel regardless of the bound; `seq` is the stream's position after it.
-    pub fn append_update(&mut self, packet: &Packet, name: &Arc<ChannelName>, seq: Option<u64>) {
+    pub(super) fn append_update(
+        &mut self,
+        packet: &Packet,
+        name: &Arc<ChannelName>,
+        seq: Option<u64>,
+    ) {
         let packet = match &mut self.stream {
             Some(stream) => stream.with_id_line(packet, name, seq),
             None => packet.clone(),
@@ -181,7 +186,7 @@ impl Contents {
     }
 
     /// Queues a packet regardless of the bound.
-    pub fn append(&mut self, packet: Packet) {
+    pub(super) fn append(&mut self, packet: Packet) {
         if self.closed {
             return;
         }
@@ -192,14 +197,14 @@ impl Contents {
     }
 
     /// Sets the position of a channel of an event stream without a message.
-    pub fn set_position(&mut self, name: &Arc<ChannelName>, seq: u64) {
+    pub(super) fn set_position(&mut self, name: &Arc<ChannelName>, seq: u64) {
         if let Some(stream) = &mut self.stream {
             stream.set_position(name, seq);
         }
     }
 
     /// Drops a channel's conflated update and position: its subscription ended or was replaced.
-    pub fn forget(&mut self, slot: usize, name: &ChannelName) {
+    pub(super) fn forget(&mut self, slot: usize, name: &ChannelName) {
         self.conflated.forget(slot);
         if let Some(stream) = &mut self.stream {
             stream.forget(name);
@@ -207,7 +212,7 @@ impl Contents {
     }
 
     /// Sends each packet as an HTTP/1.1 chunk from now on. Only for event streams.
-    pub fn send_chunks(&mut self) {
+    pub(super) fn send_chunks(&mut self) {
         if let Some(stream) = &mut self.stream {
             stream.chunked = true;
         }
@@ -218,7 +223,7 @@ impl Contents {
     }
 
     /// Queues the close packets and refuses further packets.
-    pub fn close(&mut self, unsent: Unsent, close_packets: Vec<Packet>) {
+    pub(super) fn close(&mut self, unsent: Unsent, close_packets: Vec<Packet>) {
         if unsent != Unsent::Send {
             self.conflated.take();
             self.queue.clear();
@@ -237,7 +242,7 @@ impl Contents {
     }
 
     /// Whether the close packets were queued.
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 
@@ -253,13 +258,13 @@ impl Contents {
     }
 
     /// Finds the bytes to write next; those of several packets are appended to `joined`.
-    pub fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> NextBytes<'a> {
+    pub(super) fn gather<'a>(&'a mut self, joined: &mut Vec<u8>) -> NextBytes<'a> {
         self.release_conflated();
         self.queue.gather(joined)
     }
 
     /// The bytes to write next: the rest of the first packet, or of several copied into `scratch`.
-    pub fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    pub(super) fn next<'a>(&'a mut self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         scratch.clear();
         match self.gather(scratch) {
             NextBytes::Nothing => &[],
@@ -269,7 +274,7 @@ impl Contents {
     }
 
     /// Records that the first `count` bytes of [`Self::gather`] were sent; returns the number of finished packets.
-    pub fn advance(&mut self, count: usize) -> usize {
+    pub(super) fn advance(&mut self, count: usize) -> usize {
         let finished = self.queue.advance(count);
         self.bytes_sent += count as u64;
         self.packets_sent += finished as u64;
@@ -278,7 +283,10 @@ impl Contents {
 
     /// Writes until the queue is empty or `write` fails. After a short write the kernel's buffer is full, and another call
     /// would only confirm it.
-    pub fn write_to(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> Written {
+    pub(super) fn write_to(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Written {
         let mut sent = Sent::default();
         let stopped = SCRATCH.with_borrow_mut(|scratch| {
             loop {
@@ -304,7 +312,7 @@ impl Contents {
     }
 
     /// Records that a write ended.
-    pub fn end_write(&mut self, sent: Sent, stopped: Option<ErrorKind>) -> Written {
+    pub(super) fn end_write(&mut self, sent: Sent, stopped: Option<ErrorKind>) -> Written {
         let is_unfinished = !self.is_empty();
         // With an empty outbox no task waits for the socket, so nothing would reset the flag. The outbox is unlocked
         // before io_uring reports a full socket, so another writer may have emptied it.
@@ -318,13 +326,13 @@ impl Contents {
     }
 
     /// See [`CountedQueue::leak_first`].
-    pub fn leak_first(&self) {
+    pub(super) fn leak_first(&self) {
         self.queue.leak_first();
     }
 
     /// Takes whole payloads up to `most` bytes, at least one if any is queued, for a poller. They count as backlog until
     /// [`Self::response_finished`].
-    pub fn take(&mut self, most: usize) -> Taken {
+    pub(super) fn take(&mut self, most: usize) -> Taken {
         let (mut payloads, mut payload_bytes, mut bytes) = (Vec::new(), 0, 0);
         loop {
             self.release_conflated();
@@ -351,13 +359,13 @@ impl Contents {
     }
 
     /// A response to a poller was sent completely, or was given up.
-    pub fn response_finished(&mut self) {
+    pub(super) fn response_finished(&mut self) {
         self.queue.response_finished();
     }
 
     /// For a polled session, called about once a second: if packets were queued at the last call and no poller took them
     /// since, the client counts as blocked.
-    pub fn mark_unpolled(&mut self) {
+    pub(super) fn mark_unpolled(&mut self) {
         if self.was_pending && !self.is_empty() {
             self.set_blocked(true);
         }
@@ -365,7 +373,7 @@ impl Contents {
     }
 
     /// Frees memory that an idle session does not need.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         if self.is_empty() {
             self.queue.shrink();
             self.conflated = Conflation::default();

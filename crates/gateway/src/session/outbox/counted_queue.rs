@@ -11,7 +11,7 @@ use super::{
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct CountedQueue {
+pub(super) struct CountedQueue {
     queue: PacketQueue,
     /// Bytes taken by a poller, in a response that is being sent.
     in_response: usize,
@@ -25,7 +25,7 @@ pub struct CountedQueue {
 
 impl CountedQueue {
     /// An empty queue; its unread bytes are added to `total`.
-    pub fn new(bound: usize, total: Arc<BacklogTotal>) -> Self {
+    pub(super) fn new(bound: usize, total: Arc<BacklogTotal>) -> Self {
         Self {
             queue: PacketQueue::default(),
             in_response: 0,
@@ -35,82 +35,82 @@ impl CountedQueue {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Bytes queued, without those of a response.
-    pub fn queued_bytes(&self) -> usize {
+    pub(super) fn queued_bytes(&self) -> usize {
         self.queue.bytes()
     }
 
     /// Bytes queued, including those of a response that is being sent.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.queue.bytes() + self.in_response
     }
 
     /// Bytes that count towards the limit of all sessions: those that the client does not read. Bytes queued since the
     /// last write do not count: the next write shows whether the client keeps up.
-    pub fn unread_bytes(&self) -> usize {
+    pub(super) fn unread_bytes(&self) -> usize {
         let queued = if self.blocked { self.queue.bytes() } else { 0 };
         BacklogTotal::counted(queued + self.in_response)
     }
 
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         self.blocked
     }
 
     /// Records whether the client reads, after a write attempt.
-    pub fn set_blocked(&mut self, blocked: bool) {
+    pub(super) fn set_blocked(&mut self, blocked: bool) {
         self.change(|queue| queue.blocked = blocked);
     }
 
     /// Maximum bytes before updates are conflated or refused; lower while the backlog of all sessions is near its limit.
-    pub fn bound(&self) -> usize {
+    pub(super) fn bound(&self) -> usize {
         self.total.bound(self.unread_bytes(), self.bound)
     }
 
     /// An empty queue has room for a packet of any size.
-    pub fn has_room_for(&self, packet: &Packet) -> bool {
+    pub(super) fn has_room_for(&self, packet: &Packet) -> bool {
         self.queue.bytes() + packet.len() <= self.bound() || self.queue.is_empty()
     }
 
     /// Bytes that a replay may still queue: up to half of the bound, so that live updates keep the other half.
-    pub fn replay_room(&self) -> usize {
+    pub(super) fn replay_room(&self) -> usize {
         (self.bound() / 2).saturating_sub(self.queue.bytes())
     }
 
-    pub fn push(&mut self, packet: Packet) {
+    pub(super) fn push(&mut self, packet: Packet) {
         self.change(|queue| queue.queue.push(packet));
     }
 
     /// See [`PacketQueue::clear`].
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.change(|queue| queue.queue.clear());
     }
 
     /// See [`PacketQueue::gather`].
-    pub fn gather<'a>(&'a self, joined: &mut Vec<u8>) -> NextBytes<'a> {
+    pub(super) fn gather<'a>(&'a self, joined: &mut Vec<u8>) -> NextBytes<'a> {
         self.queue.gather(joined)
     }
 
     /// See [`PacketQueue::advance`].
-    pub fn advance(&mut self, count: usize) -> usize {
+    pub(super) fn advance(&mut self, count: usize) -> usize {
         self.change(|queue| queue.queue.advance(count))
     }
 
     /// The packet that [`Self::pop`] removes.
-    pub fn first(&self) -> Option<&Packet> {
+    pub(super) fn first(&self) -> Option<&Packet> {
         self.queue.first()
     }
 
     /// See [`PacketQueue::pop`].
-    pub fn pop(&mut self) -> Option<Packet> {
+    pub(super) fn pop(&mut self) -> Option<Packet> {
         self.change(|queue| queue.queue.pop())
     }
 
     /// A response with this many bytes of popped packets is being sent to a poller.
-    pub fn response_started(&mut self, bytes: usize) {
+    pub(super) fn response_started(&mut self, bytes: usize) {
         self.change(|queue| {
             queue.in_response += bytes;
             // With an empty queue the client is not blocked.
@@ -119,17 +119,17 @@ impl CountedQueue {
     }
 
     /// A response was sent completely, or was given up.
-    pub fn response_finished(&mut self) {
+    pub(super) fn response_finished(&mut self) {
         self.change(|queue| queue.in_response = 0);
     }
 
     /// See [`PacketQueue::shrink`].
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         self.queue.shrink();
     }
 
     /// See [`PacketQueue::leak_first`].
-    pub fn leak_first(&self) {
+    pub(super) fn leak_first(&self) {
         self.queue.leak_first();
     }
 

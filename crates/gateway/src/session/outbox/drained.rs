@@ -20,7 +20,7 @@ pub struct Written {
 
 /// What a poller took.
 #[derive(Debug)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Whole payloads.
     pub payloads: Vec<Bytes>,
     /// Their bytes, as counted in the queue.

@@ -6,7 +6,7 @@ use chaincast_protocol::encode::{ChannelName, Packet};
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub struct EventStream {
+pub(super) struct EventStream {
     /// The position of each channel, for the `id:` lines.
     positions: Vec<(Arc<ChannelName>, u64)>,
     /// Whether each packet is sent as an HTTP/1.1 chunk.
@@ -14,19 +14,19 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    pub fn set_position(&mut self, name: &Arc<ChannelName>, seq: u64) {
+    pub(super) fn set_position(&mut self, name: &Arc<ChannelName>, seq: u64) {
         match self.positions.iter_mut().find(|(known, _)| known == name) {
             Some((_, at)) => *at = seq,
             None => self.positions.push((name.clone(), seq)),
         }
     }
 
-    pub fn forget(&mut self, name: &ChannelName) {
+    pub(super) fn forget(&mut self, name: &ChannelName) {
         self.positions.retain(|(known, _)| **known != *name);
     }
 
     /// The message with the `id:` line that holds the stream's position after it.
-    pub fn with_id_line(
+    pub(super) fn with_id_line(
         &mut self,
         message: &Packet,
         name: &Arc<ChannelName>,

@@ -14,9 +14,9 @@ mod event_stream;
 mod packet_queue;
 
 pub use backlog_total::BacklogTotal;
-pub use contents::Unsent;
+pub(super) use contents::Unsent;
 pub use delivery::{Delivery, PushOutcome};
-pub use drained::{Taken, Written};
+pub(super) use drained::{Taken, Written};
 
 use std::{io, io::ErrorKind, ops::Range, sync::Arc, task::Waker};
 
@@ -32,11 +32,11 @@ use crate::{
 /// See the module's description.
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Outbox(LeafLock<Contents>);
+pub(super) struct Outbox(LeafLock<Contents>);
 
 /// What a missing poller means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Absence {
+pub(super) enum Absence {
     /// The client does not read what was queued for it alone.
     CountsAsUnread,
     /// One may come within the second: [`Outbox::measure`] decides.
@@ -72,11 +72,11 @@ pub enum BeginWrite<'a> {
 
 impl Outbox {
     /// An empty outbox; its backlog is added to `total`.
-    pub fn new(wire: Wire, bound: usize, total: Arc<BacklogTotal>) -> Self {
+    pub(super) fn new(wire: Wire, bound: usize, total: Arc<BacklogTotal>) -> Self {
         Self(LeafLock::new(Contents::new(wire, bound, total)))
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
 
@@ -87,22 +87,26 @@ impl Outbox {
     }
 
     /// Bytes that the client does not read, as far as they count.
-    pub fn unread_bytes(&self) -> usize {
+    pub(super) fn unread_bytes(&self) -> usize {
         self.0.lock().unread_bytes()
     }
 
     /// What was sent so far, and what is queued.
-    pub fn traffic(&self) -> Traffic {
+    pub(super) fn traffic(&self) -> Traffic {
         self.0.lock().traffic()
     }
 
     /// Queues a packet that belongs to no channel; `false` without room.
-    pub fn push(&self, packet: Packet) -> bool {
+    pub(super) fn push(&self, packet: Packet) -> bool {
         self.0.lock().push(packet)
     }
 
     /// Queues an update from the hub. The flag is true when a flusher must write the session from now on.
-    pub fn push_update(&self, packet: &Packet, delivery: &Delivery<'_>) -> (PushOutcome, bool) {
+    pub(super) fn push_update(
+        &self,
+        packet: &Packet,
+        delivery: &Delivery<'_>,
+    ) -> (PushOutcome, bool) {
         let mut contents = self.0.lock();
         let pushed = contents.push_update(packet, delivery);
         let became_dirty = pushed == PushOutcome::Queued && contents.mark_dirty();
@@ -110,49 +114,49 @@ impl Outbox {
     }
 
     /// Queues a message that is only valid now; `false` without room.
-    pub fn push_ephemeral(&self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
+    pub(super) fn push_ephemeral(&self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
         self.0.lock().push_ephemeral(packet, name)
     }
 
     /// Drops a channel's conflated update and position: its subscription ended or was replaced.
-    pub fn forget(&self, slot: usize, name: &ChannelName) {
+    pub(super) fn forget(&self, slot: usize, name: &ChannelName) {
         self.0.lock().forget(slot, name);
     }
 
     /// Sends each packet as an HTTP/1.1 chunk from now on. Only for event streams.
-    pub fn send_chunks(&self) {
+    pub(super) fn send_chunks(&self) {
         self.0.lock().send_chunks();
     }
 
     /// Queues the close packets and refuses further packets.
-    pub fn close(&self, unsent: Unsent, close_packets: Vec<Packet>) {
+    pub(super) fn close(&self, unsent: Unsent, close_packets: Vec<Packet>) {
         self.0.lock().close(unsent, close_packets);
     }
 
     /// Whether the close packets were queued.
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.0.lock().is_closed()
     }
 
     /// The session has a socket from now on: a write shows whether the client reads.
-    pub fn attach(&self) {
+    pub(super) fn attach(&self) {
         self.0.lock().set_blocked(false);
     }
 
     /// Writes what `write` accepts, unless the client is known not to read.
-    pub fn write(&self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Written> {
+    pub(super) fn write(&self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Written> {
         let mut contents = self.0.lock();
         contents.clear_dirty();
         (!contents.is_blocked()).then(|| contents.write_to(write))
     }
 
     /// Writes what `write` accepts, after the socket became writable.
-    pub fn write_ready(&self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> Written {
+    pub(super) fn write_ready(&self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> Written {
         self.0.lock().write_to(write)
     }
 
     /// Locks the outbox for a write by io_uring. The bytes of several packets are appended to `joined`.
-    pub fn begin_write(&self, joined: &mut Vec<u8>) -> BeginWrite<'_> {
+    pub(super) fn begin_write(&self, joined: &mut Vec<u8>) -> BeginWrite<'_> {
         let Some(mut contents) = self.0.try_lock() else {
             return BeginWrite::Locked;
         };
@@ -169,13 +173,13 @@ impl Outbox {
     }
 
     /// Records a write that ended while the outbox was not locked.
-    pub fn end_write(&self, sent: Sent, stopped: Option<ErrorKind>) -> Written {
+    pub(super) fn end_write(&self, sent: Sent, stopped: Option<ErrorKind>) -> Written {
         self.0.lock().end_write(sent, stopped)
     }
 
     /// The poller to be woken, if anything is queued. If none waits, what is queued counts as unread when `absence` says
     /// so. `poller` is called while the outbox is locked, so that no poller takes the packets in between.
-    pub fn offer_to_poller(
+    pub(super) fn offer_to_poller(
         &self,
         poller: impl FnOnce() -> Option<Waker>,
         absence: Absence,
@@ -194,19 +198,19 @@ impl Outbox {
 
     /// Takes whole payloads up to `most` bytes, at least one if any is queued. They count as backlog until
     /// [`Self::response_finished`].
-    pub fn take(&self, most: usize) -> Taken {
+    pub(super) fn take(&self, most: usize) -> Taken {
         self.0.lock().take(most)
     }
 
     /// A response to a poller was sent completely, or was given up.
-    pub fn response_finished(&self) {
+    pub(super) fn response_finished(&self) {
         self.0.lock().response_finished();
     }
 
     /// Bytes queued, to be called about once a second; `None` while the outbox is being written. If no poller has come
     /// since the last call, what is queued counts as unread.
     /// `drain` is called while the outbox is locked.
-    pub fn measure(&self, drain: impl FnOnce() -> Drain) -> Option<usize> {
+    pub(super) fn measure(&self, drain: impl FnOnce() -> Drain) -> Option<usize> {
         let mut contents = self.0.try_lock()?;
         let bytes = contents.bytes();
         if drain() == Drain::Poller {
@@ -216,17 +220,17 @@ impl Outbox {
     }
 
     /// Frees memory that an idle session does not need.
-    pub fn shrink(&self) {
+    pub(super) fn shrink(&self) {
         self.0.lock().shrink();
     }
 
     /// Whether a replay should queue more. Otherwise the next write wakes it.
-    pub fn admits_replay(&self) -> bool {
+    pub(super) fn admits_replay(&self) -> bool {
         self.0.lock().admits_replay()
     }
 
     /// Locks the outbox for several steps.
-    pub fn batch<'a>(&'a self, channels: Held<'a>) -> Batch<'a> {
+    pub(super) fn batch<'a>(&'a self, channels: Held<'a>) -> Batch<'a> {
         Batch(self.0.lock_within(channels))
     }
 }

@@ -5,11 +5,11 @@ use std::{collections::VecDeque, ops::Range};
 use chaincast_protocol::encode::Packet;
 
 /// Maximum bytes of one write.
-pub const WRITE_BYTES: usize = 65_536;
+pub(super) const WRITE_BYTES: usize = 65_536;
 
 /// The bytes of the next write.
 #[derive(Debug)]
-pub enum NextBytes<'a> {
+pub(super) enum NextBytes<'a> {
     Nothing,
     One(&'a [u8]),
     /// Their range in the buffer passed in.
@@ -18,7 +18,7 @@ pub enum NextBytes<'a> {
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub struct PacketQueue {
+pub(super) struct PacketQueue {
     /// The packet sent first, followed by `rest`. Stored separately because it is mostly the only one; the fan-out then
     /// touches only the session's own memory.
     first: Option<Packet>,
@@ -30,16 +30,16 @@ pub struct PacketQueue {
 }
 
 impl PacketQueue {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// Unsent bytes.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub fn push(&mut self, packet: Packet) {
+    pub(super) fn push(&mut self, packet: Packet) {
         self.bytes += packet.len();
         match self.first {
             None => self.first = Some(packet),
@@ -48,7 +48,7 @@ impl PacketQueue {
     }
 
     /// Finds the bytes to write next; those of several packets are appended to `joined`.
-    pub fn gather<'a>(&'a self, joined: &mut Vec<u8>) -> NextBytes<'a> {
+    pub(super) fn gather<'a>(&'a self, joined: &mut Vec<u8>) -> NextBytes<'a> {
         let Some(first) = &self.first else {
             return NextBytes::Nothing;
         };
@@ -67,7 +67,7 @@ impl PacketQueue {
     }
 
     /// Records that the first `count` bytes of [`Self::gather`] were sent; returns the number of finished packets.
-    pub fn advance(&mut self, mut count: usize) -> usize {
+    pub(super) fn advance(&mut self, mut count: usize) -> usize {
         self.bytes -= count;
         let mut finished = 0;
         while let Some(first) = &self.first {
@@ -85,12 +85,12 @@ impl PacketQueue {
     }
 
     /// The packet that [`Self::pop`] removes. For a queue that is not written to a socket.
-    pub fn first(&self) -> Option<&Packet> {
+    pub(super) fn first(&self) -> Option<&Packet> {
         self.first.as_ref()
     }
 
     /// Removes the first packet, of which nothing was sent.
-    pub fn pop(&mut self) -> Option<Packet> {
+    pub(super) fn pop(&mut self) -> Option<Packet> {
         let packet = self.remove_first()?;
         self.bytes -= packet.len();
         Some(packet)
@@ -101,21 +101,21 @@ impl PacketQueue {
     }
 
     /// Drops everything except the rest of a partly sent packet.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.rest.clear();
         self.first.take_if(|_| self.sent == 0);
         self.bytes = self.first.as_ref().map_or(0, Packet::len) - self.sent;
     }
 
     /// Frees memory that an empty queue does not need.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         if self.is_empty() {
             self.rest = VecDeque::new();
         }
     }
 
     /// Leaks the bytes of the first packet, so that they are never freed.
-    pub fn leak_first(&self) {
+    pub(super) fn leak_first(&self) {
         #[allow(clippy::mem_forget, reason = "the kernel may still read the bytes")]
         std::mem::forget(self.first.clone());
     }

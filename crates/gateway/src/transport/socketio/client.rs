@@ -33,7 +33,7 @@ const AUTO_CHANNEL: Channel = Channel::NewBlock(None);
 const MAX_REJECTED_JOINS: u8 = 16;
 
 /// The receiving side of one connection. Packets must be passed one at a time.
-pub struct Client {
+pub(super) struct Client {
     session: Arc<Session>,
     requests: Requests,
     /// JWT from the HTTP handshake, for clients that send none when they join.
@@ -84,7 +84,7 @@ impl JoinOptions {
 
 impl Client {
     /// A client that has not joined yet.
-    pub fn new(session: Arc<Session>, requests: Requests, token: Option<&str>) -> Self {
+    pub(super) fn new(session: Arc<Session>, requests: Requests, token: Option<&str>) -> Self {
         Self {
             session,
             requests,
@@ -98,17 +98,17 @@ impl Client {
         }
     }
 
-    pub fn session(&self) -> &Arc<Session> {
+    pub(super) fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
     /// Becomes true when the client first joins the namespace.
-    pub fn has_joined(&self) -> &Arc<AtomicBool> {
+    pub(super) fn has_joined(&self) -> &Arc<AtomicBool> {
         &self.has_joined
     }
 
     /// Handles the text of one Engine.IO packet.
-    pub async fn handle_text(&mut self, text: &str) {
+    pub(super) async fn handle_text(&mut self, text: &str) {
         match engine::Packet::parse(text) {
             Ok(packet) => self.handle_packet(packet).await,
             Err(error) => self.end(error.description()),
@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// Handles one Engine.IO packet.
-    pub async fn handle_packet(&mut self, packet: engine::Packet<'_>) {
+    pub(super) async fn handle_packet(&mut self, packet: engine::Packet<'_>) {
         self.session.record_activity();
         match packet {
             engine::Packet::Close => self.session.end(CloseReason::Left(1005)),

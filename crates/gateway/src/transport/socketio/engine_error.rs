@@ -16,7 +16,7 @@ use chaincast_http::client::RefusedOrigin;
 
 /// Why an HTTP request is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EngineError {
+pub(super) enum EngineError {
     Transport,
     UnknownSession,
     Method,

@@ -51,7 +51,7 @@ enum Transport {
 }
 
 /// The routes. Spawns a task that removes ended connections and closes those that do not join in time.
-pub fn router(context: Context) -> Router {
+pub(crate) fn router(context: Context) -> Router {
     let io = SocketIo::new(context);
     let (swept, stop) = (io.clone(), io.context().tasks().token());
     io.context()

@@ -19,7 +19,7 @@ use chaincast_protocol::CloseReason;
 /// One queue for all, since all have the same timeout: a timer per client would cost more than its session.
 /// Bounded by the connections that are admitted within the timeout.
 #[derive(Default)]
-pub struct PendingJoins(Mutex<VecDeque<PendingJoin>>);
+pub(super) struct PendingJoins(Mutex<VecDeque<PendingJoin>>);
 
 struct PendingJoin {
     deadline: Instant,
@@ -29,7 +29,7 @@ struct PendingJoin {
 
 impl PendingJoins {
     /// Adds a client; `timeout` must be the same for all.
-    pub fn add(&self, client: &Client, timeout: Duration) {
+    pub(super) fn add(&self, client: &Client, timeout: Duration) {
         let mut pending = self.0.lock();
         // The time is read under the lock, so the queue is sorted.
         pending.push_back(PendingJoin {
@@ -40,7 +40,7 @@ impl PendingJoins {
     }
 
     /// Ends the sessions whose deadline has passed.
-    pub fn sweep(&self, now: Instant) {
+    pub(super) fn sweep(&self, now: Instant) {
         loop {
             let mut pending = self.0.lock();
             let is_due = pending.front().is_some_and(|first| first.deadline <= now);

@@ -22,7 +22,7 @@ use chaincast_protocol::CloseReason;
 const FRAME_BYTES: usize = 16_384;
 
 /// See the module's description.
-pub struct PollResponse {
+pub(super) struct PollResponse {
     rest: Bytes,
     session: Arc<Session>,
     alive: Weak<()>,
@@ -39,7 +39,7 @@ struct Payload {
 
 impl PollResponse {
     /// When `turn` is dropped, the next response may begin.
-    pub fn new(bytes: Vec<u8>, session: Arc<Session>, turn: OwnedMutexGuard<()>) -> Self {
+    pub(super) fn new(bytes: Vec<u8>, session: Arc<Session>, turn: OwnedMutexGuard<()>) -> Self {
         let alive = Arc::new(());
         let weak = Arc::downgrade(&alive);
         let payload = Payload {
@@ -104,7 +104,7 @@ impl Drop for PollResponse {
 
 /// The response of a session that is being sent, if any.
 #[derive(Default)]
-pub struct ActiveResponse {
+pub(super) struct ActiveResponse {
     turn: Arc<tokio::sync::Mutex<()>>,
     current: Mutex<Current>,
 }
@@ -117,25 +117,25 @@ struct Current {
 
 impl ActiveResponse {
     /// Waits until no response is being sent.
-    pub async fn turn(&self) -> OwnedMutexGuard<()> {
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
         self.turn.clone().lock_owned().await
     }
 
     /// Sets the response that is about to be sent, and the takeover of its connection.
-    pub fn set(&self, response: &PollResponse, takeover: Option<Takeover>) {
+    pub(super) fn set(&self, response: &PollResponse, takeover: Option<Takeover>) {
         *self.current.lock() = Current {
             alive: response.alive.clone(),
             takeover,
         };
     }
 
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.current.lock().alive.strong_count() > 0
     }
 
     /// Closes the connection of the active response. If the response was sent meanwhile, the connection may already serve
     /// another request and stays open.
-    pub fn abort(&self, tasks: &Tasks) {
+    pub(super) fn abort(&self, tasks: &Tasks) {
         let mut current = self.current.lock();
         if current.alive.strong_count() > 0
             && let Some(takeover) = current.takeover.take()

@@ -34,7 +34,7 @@ const MAX_RESPONSE_BYTES: usize = 262_144;
 const MAX_BODY_PACKETS: usize = 4_096;
 
 /// A session that is served by polling.
-pub struct PollingSession {
+pub(super) struct PollingSession {
     session: Arc<Session>,
     /// `None` after an upgrade to a WebSocket.
     client: Mutex<Option<Client>>,
@@ -49,7 +49,7 @@ pub struct PollingSession {
 }
 
 impl PollingSession {
-    pub fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self {
             session: client.session().clone(),
             client: Mutex::new(Some(client)),
@@ -60,13 +60,13 @@ impl PollingSession {
         }
     }
 
-    pub fn session(&self) -> &Arc<Session> {
+    pub(super) fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
     /// Handles a `GET`: waits until the previous response was sent, so that unread responses do not accumulate, and then
     /// for packets. `takeover` closes the connection of a client that does not read the response.
-    pub async fn get(&self, takeover: Option<Takeover>) -> Response {
+    pub(super) async fn get(&self, takeover: Option<Takeover>) -> Response {
         let Ok(is_over) = self.get_lock.try_lock() else {
             return self.reject_overlap();
         };
@@ -104,17 +104,17 @@ impl PollingSession {
     }
 
     /// Whether a response is being sent.
-    pub fn has_active_response(&self) -> bool {
+    pub(super) fn has_active_response(&self) -> bool {
         self.active_response.is_active()
     }
 
     /// Closes the connection of the active response.
-    pub fn abort_response(&self, tasks: &Tasks) {
+    pub(super) fn abort_response(&self, tasks: &Tasks) {
         self.active_response.abort(tasks);
     }
 
     /// Handles the packets of a `POST`; its body has at most `most` bytes.
-    pub async fn post(&self, body: Body, most: usize, timeout: Duration) -> Response {
+    pub(super) async fn post(&self, body: Body, most: usize, timeout: Duration) -> Response {
         let Ok(mut client) = self.client.try_lock() else {
             return self.reject_overlap();
         };
@@ -166,24 +166,24 @@ impl PollingSession {
     }
 
     /// Starts an upgrade; `false` if another one is in progress or the session has ended.
-    pub fn begin_upgrade(&self) -> bool {
+    pub(super) fn begin_upgrade(&self) -> bool {
         self.session.ended().is_none() && !self.upgrading.swap(true, Ordering::SeqCst)
     }
 
     /// Marks the probe as answered: from now on a `GET` returns immediately.
-    pub fn confirm_probe(&self) {
+    pub(super) fn confirm_probe(&self) {
         self.probing.send_replace(true);
     }
 
     /// Cancels the upgrade: polling continues.
-    pub fn cancel_upgrade(&self) {
+    pub(super) fn cancel_upgrade(&self) {
         self.probing.send_replace(false);
         self.upgrading.store(false, Ordering::SeqCst);
     }
 
     /// Moves the client to a WebSocket once no response is active; further polling is rejected. `None` if it was moved
     /// before, or if the active response is not read within `timeout`.
-    pub async fn finish_upgrade(&self, timeout: Duration) -> Option<Client> {
+    pub(super) async fn finish_upgrade(&self, timeout: Duration) -> Option<Client> {
         let turn = tokio::time::timeout(timeout, self.active_response.turn());
         drop(turn.await.ok()?);
         let client = self.client.lock().await.take()?;
@@ -223,7 +223,7 @@ async fn read(body: Body, most: usize) -> Result<String, CloseReason> {
 }
 
 /// A response with packets, not cacheable.
-pub fn text(body: impl Into<Body>) -> Response {
+pub(super) fn text(body: impl Into<Body>) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,

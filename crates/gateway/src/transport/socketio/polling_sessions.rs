@@ -14,7 +14,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// See the module's description. Bounded by the connection limit, which counts each of them.
 #[derive(Default)]
-pub struct PollingSessions {
+pub(super) struct PollingSessions {
     sessions: Mutex<HashMap<Box<str>, Entry>>,
 }
 
@@ -25,29 +25,29 @@ struct Entry {
 }
 
 impl PollingSessions {
-    pub fn insert(&self, sid: Box<str>, polling: Arc<PollingSession>) {
+    pub(super) fn insert(&self, sid: Box<str>, polling: Arc<PollingSession>) {
         let ended = None;
         self.sessions.lock().insert(sid, Entry { polling, ended });
     }
 
-    pub fn find(&self, sid: &str) -> Option<Arc<PollingSession>> {
+    pub(super) fn find(&self, sid: &str) -> Option<Arc<PollingSession>> {
         self.sessions
             .lock()
             .get(sid)
             .map(|entry| entry.polling.clone())
     }
 
-    pub fn remove(&self, sid: &str) {
+    pub(super) fn remove(&self, sid: &str) {
         self.sessions.lock().remove(sid);
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.sessions.lock().is_empty()
     }
 
     /// Removes ended sessions whose close packet was fetched or has timed out. Aborts a response that is still active then;
     /// the response of a slow session is aborted immediately.
-    pub fn sweep(&self, now: Instant, tasks: &Tasks) {
+    pub(super) fn sweep(&self, now: Instant, tasks: &Tasks) {
         let mut removed = Vec::new();
         self.sessions.lock().retain(|_, entry| {
             let session = entry.polling.session();

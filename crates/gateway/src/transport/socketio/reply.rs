@@ -9,7 +9,7 @@ use chaincast_protocol::{
 };
 
 /// The reply to an event with this acknowledgement id, if any.
-pub fn reply(ack: Option<u64>) -> Reply {
+pub(super) fn reply(ack: Option<u64>) -> Reply {
     Box::new(move |answer| packets(ack, answer))
 }
 

@@ -17,7 +17,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
-pub struct SocketIo(Arc<Inner>);
+pub(super) struct SocketIo(Arc<Inner>);
 
 struct Inner {
     context: Context,
@@ -26,7 +26,7 @@ struct Inner {
 }
 
 impl SocketIo {
-    pub fn new(context: Context) -> Self {
+    pub(super) fn new(context: Context) -> Self {
         Self(Arc::new(Inner {
             context,
             sessions: PollingSessions::default(),
@@ -34,21 +34,21 @@ impl SocketIo {
         }))
     }
 
-    pub fn context(&self) -> &Context {
+    pub(super) fn context(&self) -> &Context {
         &self.0.context
     }
 
     /// Timeout for joining a namespace, and for finishing an upgrade.
-    pub fn handshake_timeout(&self) -> Duration {
+    pub(super) fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.context().config().limits.handshake_timeout_ms)
     }
 
-    pub fn sessions(&self) -> &PollingSessions {
+    pub(super) fn sessions(&self) -> &PollingSessions {
         &self.0.sessions
     }
 
     /// Sweeps all connections every [`SWEEP_INTERVAL`], until stopped and none is left.
-    pub async fn sweep(&self, stop: CancellationToken) {
+    pub(super) async fn sweep(&self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -62,7 +62,7 @@ impl SocketIo {
     }
 
     /// Opens a session for a handshake; returns the `sid`, the client and the `open` packet.
-    pub fn open(
+    pub(super) fn open(
         &self,
         peer: SocketAddr,
         request: &Request,

@@ -26,7 +26,7 @@ use chaincast_protocol::{
 };
 
 /// Serves a client that starts with a WebSocket. `open` is its first packet.
-pub async fn serve(
+pub(super) async fn serve(
     io: SocketIo,
     (pending, socket): (PendingUpgrade, SocketGuard),
     client: Client,
@@ -45,7 +45,7 @@ pub async fn serve(
 }
 
 /// Upgrades a polling session to a WebSocket. A failed or timed out probe has no effect.
-pub async fn upgrade(
+pub(super) async fn upgrade(
     io: SocketIo,
     (pending, socket): (PendingUpgrade, SocketGuard),
     sid: Box<str>,

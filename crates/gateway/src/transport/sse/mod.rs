@@ -45,7 +45,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 type Pairs = Query<Vec<(String, String)>>;
 
 /// Opens a stream. Errors in the request are answered before the stream begins.
-pub async fn open(
+pub(crate) async fn open(
     State(context): State<Context>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     pairs: Result<Pairs, QueryRejection>,

@@ -12,7 +12,7 @@ use chaincast_protocol::{
 
 /// The query parameters. `channels` and `since` may be repeated; each value is a list.
 #[derive(Debug, Default)]
-pub struct Parameters {
+pub(super) struct Parameters {
     channels: Vec<String>,
     since: Option<String>,
     epoch: Option<String>,
@@ -24,7 +24,7 @@ pub struct Parameters {
 
 impl Parameters {
     /// Reads the pairs of a query; unknown keys are ignored.
-    pub fn read(pairs: Vec<(String, String)>) -> Result<Self, Refusal> {
+    pub(super) fn read(pairs: Vec<(String, String)>) -> Result<Self, Refusal> {
         let mut read = Self::default();
         for (key, value) in pairs {
             match key.as_str() {
@@ -63,12 +63,16 @@ impl Parameters {
         Ok(read)
     }
 
-    pub fn token(&self) -> Option<&str> {
+    pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
     /// The requested subscription, with at most `most` channels.
-    pub fn subscription(&self, headers: &HeaderMap, most: usize) -> Result<Subscribe, Refusal> {
+    pub(super) fn subscription(
+        &self,
+        headers: &HeaderMap,
+        most: usize,
+    ) -> Result<Subscribe, Refusal> {
         let names = &self.channels;
         if names.is_empty() || names.len() > most {
             return Err(Refusal::bad_request(format!(
