@@ -16,7 +16,7 @@ pub struct SourceTick<'a> {
     /// False while the node of its chain does not answer: then it is not fresh, whatever its time. It can still replace
     /// a price that a reorg removed.
     pub is_usable: bool,
-    /// Sources of the same venue have the same number; see [`super::PriceConfig::venues`].
+    /// Sources of the same venue have the same number; see [`crate::PriceConfig::venues`].
     pub venue: usize,
     /// Whether it is of a Chainlink feed, whose answers have the same time and price whether read from a log or by a
     /// call.
@@ -31,7 +31,7 @@ pub struct UsdRate {
     pub confidence: BigDecimal,
     /// Event time of its newest tick, in ms.
     pub observed_at: i64,
-    /// The last ms in which one of its ticks is fresh; as [`Price::expires_at`].
+    /// The last ms in which one of its ticks is fresh; as [`Price::expires_at`](chaincast_model::Price::expires_at).
     pub expires_at: i64,
     pub trust: Trust,
 }
