@@ -47,7 +47,9 @@ async fn fullest_sessions_are_closed_first() {
         assert!(begun.elapsed() < TIMEOUT);
     }
     assert!(last > 0);
-    let (code, _) = slow.remove(0).closed().await;
+    // Which of them had the largest backlogs depends on what the kernel accepted.
+    let closed = slow.iter_mut().map(|client| Box::pin(client.closed()));
+    let ((code, _), ..) = futures_util::future::select_all(closed).await;
     assert_eq!(code, 4008);
     // Ended sessions release their backlog.
     drop((slow, reader));
