@@ -1,9 +1,6 @@
 //! Checks messages against their schemas, for tests: stricter than the published schemas, because a key that a schema
 //! does not have is an error.
 
-use std::collections::BTreeMap;
-
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::Schemas;
@@ -21,40 +18,6 @@ fn mismatch(path: &str, fault: impl Into<String>) -> Mismatch {
     Mismatch {
         path: path.to_owned(),
         fault: fault.into(),
-    }
-}
-
-/// Regular expressions by their text.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Patterns(BTreeMap<String, Regex>);
-
-impl Patterns {
-    /// Those within these schemas.
-    pub fn new<'a>(schemas: impl IntoIterator<Item = &'a Value>) -> Self {
-        let mut patterns = Self::default();
-        schemas
-            .into_iter()
-            .for_each(|schema| patterns.collect(schema));
-        patterns
-    }
-
-    fn collect(&mut self, schema: &Value) {
-        match schema {
-            Value::Object(keywords) => {
-                if let Some(Value::String(text)) = keywords.get("pattern")
-                    && let Ok(regex) = Regex::new(text)
-                {
-                    self.0.insert(text.clone(), regex);
-                }
-                keywords.values().for_each(|schema| self.collect(schema));
-            }
-            Value::Array(schemas) => schemas.iter().for_each(|schema| self.collect(schema)),
-            _ => {}
-        }
-    }
-
-    fn get(&self, text: &Value) -> Option<&Regex> {
-        self.0.get(text.as_str()?)
     }
 }
 

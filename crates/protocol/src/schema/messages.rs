@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::check::Patterns;
+use super::patterns::Patterns;
 use crate::{
     AddressReorg, AddressTransaction, AddressTransfer, BlockFinalized, CandleUpdate, ContractEvent,
     ContractReorg, EventName, Heartbeat, NewBlock, PriceAlert, PriceUpdate, Refusal, Reorg,

@@ -7,6 +7,7 @@
 mod asyncapi;
 mod check;
 mod messages;
+mod patterns;
 mod types;
 mod typescript;
 mod yaml;
