@@ -42,6 +42,7 @@ lint: ## check formatting, lints, docs, links, dependencies and that generated f
 	cargo fmt --all --check
 	rustfmt --edition 2024 --check crates/prices/src/exchange/*.rs # declared by a macro, which cargo fmt does not read
 	cargo clippy --workspace $(CARGO_LOCKED) --all-targets -- -D warnings
+	cargo clippy $(CARGO_LOCKED) --lib --bins -- -D warnings # as shipped: without the features of tests
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace $(CARGO_LOCKED) --no-deps --document-private-items
 	scripts/compile-contracts --check
 	scripts/generate --check

@@ -27,6 +27,10 @@ pub enum ErrorCode {
     TokenExpired,
     /// A failure of the server; retry.
     Internal,
+    /// A code of a newer server. Only parsing gives it.
+    #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    Unknown,
 }
 
 impl ErrorCode {
@@ -43,6 +47,7 @@ impl ErrorCode {
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::TokenExpired => "TOKEN_EXPIRED",
             Self::Internal => "INTERNAL",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -108,6 +113,16 @@ mod tests {
             assert_eq!(json, format!("{:?}", code.as_str()));
             assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), code);
         }
+    }
+
+    #[test]
+    fn refusal_of_newer_server_keeps_its_message() {
+        let text = r#"{"code":"ROOM_FULL","message":"the room is full","more":1}"#;
+        let refusal: Refusal = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            refusal,
+            Refusal::new(ErrorCode::Unknown, "the room is full")
+        );
     }
 
     #[test]

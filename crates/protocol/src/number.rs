@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::Error};
 use serde_json::value::RawValue;
 
 /// Most digits before or after the decimal point of a parsed number: its plain text has no more.
-const MAX_DIGITS: u64 = 10_000;
+const MAX_DIGITS: i64 = 10_000;
 
 /// A decimal that is a JSON number with all digits, never a float.
 ///
@@ -40,8 +40,9 @@ impl<'de> Deserialize<'de> for JsonNumber {
             .get()
             .parse()
             .map_err(|_| de::Error::custom("expected a number"))?;
-        let (_, scale) = number.as_bigint_and_exponent();
-        if scale.unsigned_abs() > MAX_DIGITS {
+        let scale = number.fractional_digit_count();
+        let digits = i64::try_from(number.digits()).unwrap_or(i64::MAX);
+        if scale > MAX_DIGITS || digits.saturating_sub(scale) > MAX_DIGITS {
             return Err(de::Error::custom("the number has too many digits"));
         }
         Ok(Self(number))
@@ -91,7 +92,19 @@ mod tests {
             serde_json::from_str::<JsonNumber>("1.5e3").unwrap(),
             JsonNumber(1_500.into())
         );
-        for json in ["\"12\"", "null", "true", "[1]", "1e99999999", "1e-99999999"] {
+        let nines = "9".repeat(10_000);
+        assert!(serde_json::from_str::<JsonNumber>(&nines).is_ok());
+        let (longer, shifted) = (format!("{nines}9"), format!("{nines}e1"));
+        for json in [
+            "\"12\"",
+            "null",
+            "true",
+            "[1]",
+            "1e99999999",
+            "1e-99999999",
+            &longer,
+            &shifted,
+        ] {
             assert!(serde_json::from_str::<JsonNumber>(json).is_err(), "{json}");
         }
     }

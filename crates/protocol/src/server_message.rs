@@ -26,7 +26,12 @@ pub struct ServerMessage<'a> {
     /// Whether it is the state as of `seq`, for a new subscription. Omitted if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub snapshot: bool,
-    #[serde(borrow)]
-    #[cfg_attr(feature = "schema", schemars(with = "serde_json::Value"))]
+    /// `null` if the message has none: every event of this version has data.
+    #[serde(borrow, default = "no_data")]
+    #[cfg_attr(feature = "schema", schemars(required, with = "serde_json::Value"))]
     pub data: &'a RawValue,
+}
+
+fn no_data<'a>() -> &'a RawValue {
+    RawValue::NULL
 }

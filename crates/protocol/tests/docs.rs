@@ -1,5 +1,4 @@
 //! The examples in docs/protocol.md are messages of the protocol, and every message has one.
-#![cfg(feature = "schema")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
 //! docs/asyncapi.yaml and docs/realtime.d.ts are generated from the types.
-#![cfg(feature = "schema")]
 
 use std::{env, fs, path::Path};
 

@@ -300,9 +300,10 @@ impl Watcher {
     }
 
     fn handle_ack(&mut self, data: &str) -> Result<(), End> {
-        let Some(Ack::Channels(ChannelResults {
+        // The only request that is acknowledged here is `subscribe` with `channels`.
+        let Some(ChannelResults {
             channels: answers, ..
-        })) = parse(data)
+        }) = parse(data)
         else {
             return Ok(());
         };

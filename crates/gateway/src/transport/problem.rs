@@ -87,9 +87,10 @@ impl From<&Refusal> for Problem {
             ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorCode::BadRequest | ErrorCode::UnknownEvent | ErrorCode::TooManySubscriptions => {
-                StatusCode::BAD_REQUEST
-            }
+            ErrorCode::BadRequest
+            | ErrorCode::UnknownEvent
+            | ErrorCode::TooManySubscriptions
+            | ErrorCode::Unknown => StatusCode::BAD_REQUEST,
         };
         let problem = Self::new(status, refusal.code.as_str(), refusal.message.clone());
         match refusal.retry_after_ms {
