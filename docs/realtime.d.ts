@@ -32,7 +32,7 @@ export interface Acknowledge {
 export interface Acknowledged {
   /** How many were not acknowledged before. */
   acknowledged: number;
-  success: boolean;
+  success: true;
 }
 
 /** An address with its checksum (EIP-55). */
@@ -128,7 +128,7 @@ export interface Auth {
 
 /** The JWT was accepted. */
 export interface Authenticated {
-  success: boolean;
+  success: true;
   /** The authenticated user. */
   user: User | null;
   /** Channels whose subscriptions ended because the new JWT does not allow them. */
@@ -320,7 +320,7 @@ export type ErrorCode =
 /** The request failed. */
 export interface Failed {
   error: Refusal;
-  success: boolean;
+  success: false;
 }
 
 /** 32 bytes in hex. */
@@ -536,7 +536,7 @@ export interface Subscribe {
 export interface Subscribed {
   /** In canonical form. */
   channel: string;
-  success: boolean;
+  success: true;
   /** The channel's newest. */
   seq: number;
   /** Whether every update after `since` follows. */
@@ -555,7 +555,7 @@ export interface Subscription {
 /** The session's subscriptions. */
 export interface Subscriptions {
   channels: Subscription[];
-  success: boolean;
+  success: true;
 }
 
 /** The symbol of a tracked token, such as ETH. */
@@ -632,7 +632,7 @@ export type TransferSource =
 export interface Unsubscribed {
   /** In canonical form. */
   channel: string;
-  success: boolean;
+  success: true;
 }
 
 /** The user that a JWT authenticates. */

@@ -39,6 +39,7 @@ impl Ack {
 pub struct Subscribed {
     /// In canonical form.
     pub channel: String,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
     /// The channel's newest.
     pub seq: u64,
@@ -52,6 +53,7 @@ pub struct Subscribed {
 pub struct Unsubscribed {
     /// In canonical form.
     pub channel: String,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
 
@@ -128,6 +130,7 @@ impl ChannelResult {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subscriptions {
     pub channels: Vec<Subscription>,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
 
@@ -146,6 +149,7 @@ pub struct Subscription {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Authenticated {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
     /// Channels whose subscriptions ended because the new JWT does not allow them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -161,6 +165,7 @@ pub struct Authenticated {
 pub struct Acknowledged {
     /// How many were not acknowledged before.
     pub acknowledged: u64,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
 
@@ -169,6 +174,7 @@ pub struct Acknowledged {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failed {
     pub error: Refusal,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = false)))]
     pub success: bool,
 }
 
