@@ -6,7 +6,8 @@ use std::{
 };
 
 /// Everything between a venue's text and the wire: reading, aggregating, storing, publishing, encoding and REST.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
+    "crates/base/src/settings",
     "crates/evm/src",
     "crates/prices/src",
     "crates/ingest/src",

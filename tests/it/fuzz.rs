@@ -35,3 +35,26 @@ fn corpus_socketio_packets_round_trip() {
 fn corpus_native_messages_parse_alike_in_any_spelling() {
     every_input("protocol", properties::protocol);
 }
+
+#[test]
+fn fuzzed_crate_is_compiled_with_coverage() {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz")
+            .join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    let ours: Vec<_> = dependencies
+        .iter()
+        .filter(|(_, dependency)| dependency.get("path").is_some())
+        .collect();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    let name = ours[0].0.replace('-', "_");
+    let wrapper = read("rustc");
+    assert!(
+        wrapper.contains(&format!("--crate-name {name} ")),
+        "fuzz/rustc does not instrument {name}"
+    );
+}

@@ -60,7 +60,10 @@ impl PriceConfig {
             };
             let has = |keys: &[&str]| !keys.iter().any(|key| is_reported(key));
             let (token, settings) = (&source.token, source.kind.settings());
-            if has_tokens && !tracked_tokens.contains(token) {
+            // Of USD among the tokens, one line says enough.
+            let is_quote =
+                token.as_str() == USD && self.tokens.iter().any(|of| of.symbol == *token);
+            if has_tokens && !is_quote && !tracked_tokens.contains(token) {
                 let token = token.clone();
                 found.push(PriceConfigError::UntrackedToken { at: at(), token });
             }

@@ -5,6 +5,8 @@ use std::{
     fmt,
 };
 
+use toml::Table;
+
 use super::{
     Key, Shape,
     key::{join, walk},
@@ -58,6 +60,8 @@ pub struct Problems {
     refused: Vec<Problem>,
     /// Paths whose values are not the configured ones: those were reported, and defaults replace them.
     replaced: BTreeSet<String>,
+    /// Paths of keys that misspelt keys probably meant: their values may not be all that was configured.
+    meant: BTreeSet<String>,
     suggestions: usize,
 }
 
@@ -69,6 +73,7 @@ impl Problems {
             unreadable: Vec::new(),
             refused: Vec::new(),
             replaced: BTreeSet::new(),
+            meant: BTreeSet::new(),
             suggestions: 0,
         }
     }
@@ -93,33 +98,20 @@ impl Problems {
     /// Whether the value at `path`, or a part of it, is not the configured one, because that was reported. A check that
     /// compares another key with it would report a false problem.
     pub fn is_reported(&self, path: &str) -> bool {
-        self.is_replaced(path) || self.replaced_below(path).next().is_some()
+        [&self.replaced, &self.meant]
+            .into_iter()
+            .any(|set| has(set, path) || below(set, path).next().is_some())
     }
 
     /// [`Problems::is_reported`] of `key` in any entry of the list at `path`.
     pub fn is_reported_in_list(&self, path: &str, key: &str) -> bool {
-        let mut entries = self.replaced_below(path);
-        self.is_replaced(path)
-            || entries.any(|below| {
-                let in_entry = below.split_once('.').map(|(_, rest)| rest);
-                in_entry.is_none_or(|rest| is_within(rest, key))
-            })
-    }
-
-    /// Whether `path` or what contains it is replaced.
-    fn is_replaced(&self, path: &str) -> bool {
-        let parents = path.match_indices('.').map(|(end, _)| &path[..end]);
-        let mut paths = parents.chain([path]);
-        paths.any(|path| self.replaced.contains(path))
-    }
-
-    /// The replaced paths below `path`, without it.
-    fn replaced_below(&self, path: &str) -> impl Iterator<Item = &str> {
-        // All strings that begin with the path and a dot: a slash follows the dot in ASCII.
-        let (first, end) = (format!("{path}."), format!("{path}/"));
-        let skipped = first.len();
-        let below = self.replaced.range(first..end);
-        below.map(move |below| &below[skipped..])
+        let is_of_key = |below: &str| {
+            let in_entry = below.split_once('.').map(|(_, rest)| rest);
+            in_entry.is_none_or(|rest| is_within(rest, key))
+        };
+        [&self.replaced, &self.meant]
+            .into_iter()
+            .any(|set| has(set, path) || below(set, path).any(is_of_key))
     }
 
     /// Reports a value that cannot be read.
@@ -136,9 +128,9 @@ impl Problems {
     }
 
     /// Reports a key that the section does not have.
-    pub(super) fn unknown_key(&mut self, path: &str, siblings: &[&str]) {
+    pub(super) fn unknown_key(&mut self, path: &str, siblings: &[&str], section_has: &Table) {
         let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-        let message = match self.suggestion(section, name, siblings) {
+        let message = match self.suggestion(section, name, siblings, section_has) {
             Some(path) => format!("unknown key; did you mean {path}?"),
             None => {
                 let known = match section {
@@ -151,8 +143,15 @@ impl Problems {
         self.unreadable(path, message);
     }
 
-    /// The path of the key that was probably meant, without list positions. A key of the same section counts as reported.
-    fn suggestion(&mut self, section: &str, name: &str, siblings: &[&str]) -> Option<String> {
+    /// The path of the key that was probably meant, without list positions. A key of the same section counts as reported,
+    /// and as replaced unless it is set too.
+    fn suggestion(
+        &mut self,
+        section: &str,
+        name: &str,
+        siblings: &[&str],
+        section_has: &Table,
+    ) -> Option<String> {
         if self.suggestions == MAX_SUGGESTIONS {
             return None;
         }
@@ -160,7 +159,10 @@ impl Problems {
         let Some(close) = closest(name, siblings.iter().copied()) else {
             return self.elsewhere(name);
         };
-        self.replaced.insert(join(section, close));
+        match section_has.contains_key(close) {
+            true => self.meant.insert(join(section, close)),
+            false => self.replaced.insert(join(section, close)),
+        };
         Some(join(&nearest::without_positions(section), close))
     }
 
@@ -197,7 +199,7 @@ impl Problems {
     /// Reports a readable value that is not accepted; not if it is not the configured one, because that was reported.
     pub fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let problem = Problem::new(key, message);
-        if !self.is_replaced(&problem.key) {
+        if !has(&self.replaced, &problem.key) {
             self.refused.push(problem);
         }
     }
@@ -215,6 +217,20 @@ impl Problems {
             .split_once("://")
             .is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
     }
+}
+
+/// Whether the set has `path` or what contains it.
+fn has(set: &BTreeSet<String>, path: &str) -> bool {
+    let parents = path.match_indices('.').map(|(end, _)| &path[..end]);
+    parents.chain([path]).any(|path| set.contains(path))
+}
+
+/// The paths of the set below `path`, without it.
+fn below<'s>(set: &'s BTreeSet<String>, path: &str) -> impl Iterator<Item = &'s str> {
+    // All strings that begin with the path and a dot: a slash follows the dot in ASCII.
+    let (first, end) = (format!("{path}."), format!("{path}/"));
+    let skipped = first.len();
+    set.range(first..end).map(move |below| &below[skipped..])
 }
 
 /// Whether `path` is `parent` or below it.

@@ -57,7 +57,8 @@ impl<'a> Fields<'a> {
         let names: Vec<&str> = known().collect();
         for name in unknown {
             self.table.remove(&name);
-            self.problems.unknown_key(&join(self.path, &name), &names);
+            self.problems
+                .unknown_key(&join(self.path, &name), &names, &self.table);
         }
     }
 

@@ -176,6 +176,25 @@ fn reported_values_are_known_to_later_checks() {
 }
 
 #[test]
+fn misspelt_key_hides_no_problem_of_set_key() {
+    let read = |text: &str| {
+        let mut problems = Problems::new(Root::KEYS);
+        let table = toml::from_str::<toml::Table>(text).unwrap();
+        let whole = Key::new::<Root>("", &[], String::new);
+        Root::read(table.into(), &whole, "", &mut problems).unwrap();
+        problems.add("server.idle_ms", "is odd");
+        assert!(problems.is_reported("server.idle_ms"), "{text}");
+        problems.into_all().len()
+    };
+    assert_eq!(read("[server]\nidel_ms = 1\nidle_ms = 5"), 2);
+    assert_eq!(
+        read("[server]\nidel_ms = 1"),
+        1,
+        "the default is not the configured value"
+    );
+}
+
+#[test]
 fn suggestions_are_limited() {
     let text: String = (0..2_000).map(|at| format!("port{at} = 1\n")).collect();
     let (_, problems) = read(&format!("[server]\n{text}"));
