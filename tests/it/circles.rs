@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &str, &str); 1] = [
 
 #[test]
 fn modules_do_not_use_each_other_in_circles() {
+    let mut venues_seen = false;
     let mut found = Vec::new();
     let mut unused: Vec<_> = ALLOWED.to_vec();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -32,6 +33,9 @@ fn modules_do_not_use_each_other_in_circles() {
             let file = modules[module].file.strip_prefix(&src).unwrap();
             file.to_str().unwrap().to_owned()
         };
+        venues_seen |= modules
+            .iter()
+            .any(|module| module.file.ends_with("exchange/binance.rs"));
         let mut uses = graph::uses(&modules);
         for (from, used) in &mut uses {
             used.retain(|to, _| {
@@ -51,6 +55,7 @@ fn modules_do_not_use_each_other_in_circles() {
             }
         }
     }
+    assert!(venues_seen, "modules that a macro declares are not read");
     assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
     assert!(unused.is_empty(), "no longer needed in ALLOWED: {unused:?}");
 }

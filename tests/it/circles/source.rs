@@ -55,18 +55,31 @@ fn read(file: &Path, parent: Option<usize>, all: &mut Vec<Module>) -> usize {
         "lib" | "main" | "mod" => file.with_file_name(""),
         _ => file.with_extension(""),
     };
+    found.declared.extend(listed_in_macros(&text));
     for name in found.declared {
         let mut files = [
             folder.join(format!("{name}.rs")),
             folder.join(&name).join("mod.rs"),
         ]
         .into_iter();
-        if let Some(file) = files.find(|file| file.exists()) {
+        let file = files.find(|file| file.exists());
+        if let Some(file) = file.filter(|_| !all[index].children.contains_key(&name)) {
             let child = read(&file, Some(index), all);
             all[index].children.insert(name, child);
         }
     }
     index
+}
+
+/// The words of the macros that a file defines: one may list modules that another declares.
+fn listed_in_macros(text: &str) -> Vec<String> {
+    let definitions = text.split("\nmacro_rules! ").skip(1);
+    let bodies = definitions.filter_map(|definition| definition.split("\n}\n").next());
+    bodies
+        .flat_map(|body| body.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| !["", "lib", "main", "mod", "tests"].contains(word))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What the tokens of a file contain.
