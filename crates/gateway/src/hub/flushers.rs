@@ -105,7 +105,7 @@ impl Flushers {
         let mut busy = 0;
         loop {
             shard.filled.notified().await;
-            let begun = Instant::now();
+            let started = Instant::now();
             let Pending { dirty, commits } = std::mem::take(&mut *shard.pending.lock());
             for sessions in dirty.chunks(WRITES_PER_YIELD) {
                 self.metrics.sent_all(&flush_io.flush(sessions));
@@ -119,7 +119,7 @@ impl Flushers {
                 true => 0,
                 false => BUSY_ROUNDS.min(busy + 1),
             };
-            let pause = self.linger.min(begun.elapsed() * 3 / 2);
+            let pause = self.linger.min(started.elapsed() * 3 / 2);
             if busy == BUSY_ROUNDS && pause >= MIN_PAUSE {
                 tokio::time::sleep(pause).await;
             }

@@ -69,7 +69,7 @@ impl Uring {
                 continue;
             }
             match session.begin_write(&mut self.joined) {
-                BeginWrite::Begun(write) => sends.push(Send {
+                BeginWrite::Started(write) => sends.push(Send {
                     session,
                     write,
                     outcome: None,

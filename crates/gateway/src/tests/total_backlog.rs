@@ -34,7 +34,7 @@ async fn fullest_sessions_are_closed_first() {
         client.subscribe(json!({"channel": "new-block"})).await;
         slow.push(client);
     }
-    let (begun, padding) = (Instant::now(), "x".repeat(4_000));
+    let (started, padding) = (Instant::now(), "x".repeat(4_000));
     let mut last = 0;
     // The limit per session alone would permit 400 KB each.
     while hub.session_counts()[0] > 4 {
@@ -45,7 +45,7 @@ async fn fullest_sessions_are_closed_first() {
             backlog <= LIMIT / 8 * 9 + 8 * 8_192,
             "backlog of {backlog} bytes"
         );
-        assert!(begun.elapsed() < TIMEOUT);
+        assert!(started.elapsed() < TIMEOUT);
     }
     assert!(last > 0);
     // Which of them had the largest backlogs depends on what the kernel accepted.
@@ -56,7 +56,7 @@ async fn fullest_sessions_are_closed_first() {
     drop((slow, reader));
     while backlog_total.bytes() > 0 || hub.session_counts()[0] > 0 {
         world.publish("new-block", "new-block", &json!({"padding": padding}));
-        assert!(begun.elapsed() < TIMEOUT);
+        assert!(started.elapsed() < TIMEOUT);
         tokio::task::yield_now().await;
     }
 }
@@ -113,7 +113,7 @@ async fn conflating_sessions_share_the_bound() {
             .await;
         slow.push(client);
     }
-    let (begun, padding) = (Instant::now(), "x".repeat(4_000));
+    let (started, padding) = (Instant::now(), "x".repeat(4_000));
     let mut newest = 0;
     // Far more than the limit; close to it only once each session has its share.
     while newest < 500 {
@@ -125,7 +125,7 @@ async fn conflating_sessions_share_the_bound() {
         }
         // What was queued since the last write does not count: a burst would exceed the limit before it is noticed.
         while has_unwritten(&hub) {
-            assert!(begun.elapsed() < TIMEOUT);
+            assert!(started.elapsed() < TIMEOUT);
             tokio::task::yield_now().await;
         }
         tokio::task::yield_now().await;

@@ -63,7 +63,7 @@ pub enum WriteBytes {
 
 /// The outcome of [`Outbox::begin_write`].
 pub enum BeginWrite<'a> {
-    Begun(DirectWrite<'a>),
+    Started(DirectWrite<'a>),
     /// There is nothing to write now.
     Nothing,
     /// Another thread has locked the outbox.
@@ -169,7 +169,7 @@ impl Outbox {
             NextBytes::One(bytes) => WriteBytes::One(bytes.as_ptr(), bytes.len()),
             NextBytes::Joined(range) => WriteBytes::Joined(range),
         };
-        BeginWrite::Begun(DirectWrite { contents, bytes })
+        BeginWrite::Started(DirectWrite { contents, bytes })
     }
 
     /// Records a write that ended while the outbox was not locked.
