@@ -62,25 +62,28 @@ fn modules_do_not_use_each_other_in_circles() {
 
 #[test]
 fn finds_circle_through_reexport() {
-    let dir = crate::support::TempDir::new("circles");
-    let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
-    write("lib.rs", "mod a;\nmod b;\nmod c;\npub use a::A;\n");
-    write("a.rs", "use super::b;\npub struct A(b::B);\n");
-    write("b.rs", "use crate::{A, c::C};\npub struct B(Vec<A>, C);\n");
-    write(
-        "c.rs",
-        "pub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n",
-    );
-    let modules = source::modules(&dir.path().join("lib.rs"));
-    let uses = graph::uses(&modules);
-    let circles = graph::circles(&uses);
-    let [circle] = circles.as_slice() else {
-        panic!("{circles:?}")
-    };
-    let names = circle
-        .iter()
-        .map(|at| modules[*at].file.file_stem().unwrap());
-    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(uses[&1][&2], "b::B");
-    assert_eq!(uses[&2][&1], "crate::A");
+    for reexport in ["A", "*"] {
+        let dir = crate::support::TempDir::new("circles");
+        let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
+        let root = format!("mod a;\nmod b;\nmod c;\npub use a::{reexport};\n");
+        write("lib.rs", &root);
+        write("a.rs", "use super::b;\npub struct A(b::B);\n");
+        write("b.rs", "use crate::{A, c::C};\npub struct B(Vec<A>, C);\n");
+        write(
+            "c.rs",
+            "pub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n",
+        );
+        let modules = source::modules(&dir.path().join("lib.rs"));
+        let uses = graph::uses(&modules);
+        let circles = graph::circles(&uses);
+        let [circle] = circles.as_slice() else {
+            panic!("{circles:?}")
+        };
+        let names = circle
+            .iter()
+            .map(|at| modules[*at].file.file_stem().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(uses[&1][&2], "b::B");
+        assert_eq!(uses[&2][&1], "crate::A");
+    }
 }

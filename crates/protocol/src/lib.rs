@@ -26,7 +26,6 @@ pub mod deflate;
 pub mod encode;
 mod error_code;
 mod event;
-mod event_name;
 pub mod frame;
 pub mod inflate;
 pub mod msgpack;
@@ -42,7 +41,7 @@ mod token;
 mod token_standard;
 mod update;
 
-pub use alert::{AlertCondition, AlertConditionError, PriceAlert};
+pub use alert::{AlertCondition, AlertConditionError};
 pub use alloy_primitives::{Address, B256, U256};
 pub use candle::{Candle, CandleInterval, CandleIntervalError, fill_gaps, fold_candles};
 pub use chain_health::{ChainHealth, ChainLimits, ChainStatus};
@@ -50,12 +49,7 @@ pub use channel::{Channel, truncated_name};
 pub use checksummed::Checksummed;
 pub use close_reason::CloseReason;
 pub use error_code::{ErrorCode, Refusal};
-pub use event::{
-    AddressReorg, AddressTransaction, AddressTransfer, BlockFinalized, CandleUpdate, ContractEvent,
-    ContractReorg, DECIMALS, Event, Heartbeat, NewBlock, PriceUpdate, PriceUpdateDetail, Reorg,
-    StaleSource, TransactionResult, TransactionStatus, TransactionUpdate, TransferSource,
-};
-pub use event_name::EventName;
+pub use event::*;
 pub use number::{JsonNumber, now_ms};
 pub use price_status::{PriceBlock, PriceReason, PriceStatus, USD};
 pub use quantity::Quantity;

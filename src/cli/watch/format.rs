@@ -64,7 +64,7 @@ fn describe(event: &Event, paint: Paint) -> Option<String> {
                 reorg.common_ancestor.number
             ))
         }
-        Event::ContractEvent(_) | Event::ContractReorg(_) => return None,
+        _ => return None,
     })
 }
 

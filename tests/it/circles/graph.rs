@@ -75,8 +75,27 @@ fn owner(
             owner(modules, at, &path, seen)
         }
         // A bare name that is not imported is of this module or of another crate.
-        None => (!is_bare).then_some((at, false)),
+        None => from_glob(modules, at, rest, seen).or((!is_bare).then_some((at, false))),
     }
+}
+
+/// The owner of a path's first name, if a glob imports it into this module.
+fn from_glob(
+    modules: &[Module],
+    at: usize,
+    path: &[String],
+    seen: &mut BTreeSet<(usize, Names)>,
+) -> Option<(usize, bool)> {
+    if modules[at].items.contains(&path[0]) {
+        return None;
+    }
+    let globs = modules[at].imports.iter().filter(|one| one.name == "*");
+    globs
+        .filter_map(|glob| {
+            let path: Names = glob.path.iter().chain(path).cloned().collect();
+            owner(modules, at, &path, seen)
+        })
+        .find(|(owner, _)| modules[*owner].items.contains(&path[0]))
 }
 
 /// The groups of modules that use each other in a circle.

@@ -1,11 +1,11 @@
 //! The modules of a crate, with the paths that each of them names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Spacing, TokenStream, TokenTree};
 
 /// The names of a path, such as `["super", "config", "Key"]`.
 pub type Names = Vec<String>;
@@ -16,9 +16,14 @@ pub struct Module {
     pub parent: Option<usize>,
     pub children: BTreeMap<String, usize>,
     pub imports: Vec<Import>,
+    /// Names of what it declares, those of methods included.
+    pub items: BTreeSet<String>,
     /// Paths of at least two names, outside of imports.
     pub paths: Vec<Names>,
 }
+
+/// Keywords before the name of an item.
+const ITEMS: [&str; 7] = ["const", "enum", "fn", "static", "struct", "trait", "type"];
 
 /// One name that a `use` brings into a module.
 pub struct Import {
@@ -48,6 +53,7 @@ fn read(file: &Path, parent: Option<usize>, all: &mut Vec<Module>) -> usize {
         parent,
         children: BTreeMap::new(),
         imports: found.imports,
+        items: found.items,
         paths: found.paths,
     });
     let name = file.file_stem().unwrap().to_str().unwrap();
@@ -87,6 +93,7 @@ fn listed_in_macros(text: &str) -> Vec<String> {
 struct Found {
     declared: Vec<String>,
     imports: Vec<Import>,
+    items: BTreeSet<String>,
     paths: Vec<Names>,
 }
 
@@ -130,6 +137,12 @@ impl Found {
                 }
                 [TokenTree::Group(group), ..] => {
                     self.read(group.stream());
+                    1
+                }
+                [TokenTree::Ident(word), TokenTree::Ident(name), ..]
+                    if is_item(word) && !is_item(name) =>
+                {
+                    self.items.insert(name.to_string());
                     1
                 }
                 [TokenTree::Ident(_), ..] => {
@@ -208,6 +221,10 @@ fn item_length(tokens: &[TokenTree]) -> usize {
     end.map_or(tokens.len(), |end| end + 1)
 }
 
+fn is_item(word: &Ident) -> bool {
+    ITEMS.iter().any(|keyword| word == keyword)
+}
+
 /// The path at the start of these tokens, and the number of its tokens.
 fn path(tokens: &[TokenTree]) -> (Names, usize) {
     let mut names = Names::new();
@@ -264,5 +281,14 @@ mod tests {
         let paths: Vec<String> = found.paths.iter().map(|path| path.join("::")).collect();
         assert_eq!(paths, ["a::Y", "i::J"]);
         assert_eq!(found.declared, ["a"]);
+    }
+
+    #[test]
+    fn reads_names_of_items() {
+        let found = found(
+            "pub struct A(B);\npub const fn c(d: *const e::F) {}\nmacro_rules! g { () => { enum H {} } }\n",
+        );
+        assert_eq!(Vec::from_iter(found.items), ["A", "H", "c", "e"]);
+        assert_eq!(found.paths, [["e", "F"]]);
     }
 }

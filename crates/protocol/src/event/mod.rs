@@ -1,85 +1,126 @@
-//! The `data` of each stored update: serialized when it is committed, parsed by clients.
+//! The events that channels carry: their names, and the `data` of each, serialized when it is committed and parsed by
+//! clients.
+//!
+//! An event is its data, in a file here, and one line in the table below. The kind of channel that carries it lists it
+//! in its [`events`](crate::channel::ChannelKind::events).
 
 mod address;
 mod block;
 mod candle;
 mod contract;
 mod heartbeat;
+mod name;
 mod price;
+mod price_alert;
 mod transaction;
+mod unknown_event;
 
 use serde::{Deserialize, Serialize};
 
+use self::unknown_event::UnknownEvent;
 pub use self::{
-    address::{
-        AddressReorg, AddressTransaction, AddressTransfer, TransactionResult, TransferSource,
-    },
-    block::{BlockFinalized, NewBlock, Reorg},
-    candle::CandleUpdate,
-    contract::{ContractEvent, ContractReorg},
-    heartbeat::{Heartbeat, StaleSource},
-    price::{PriceUpdate, PriceUpdateDetail},
-    transaction::{TransactionStatus, TransactionUpdate},
+    address::*, block::*, candle::*, contract::*, heartbeat::*, price::*, price_alert::*,
+    transaction::*,
 };
-use crate::{EventName, PriceAlert};
 
-/// The data of one event; clients listen for [`Event::name`].
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum Event {
-    NewBlock(NewBlock),
-    Reorg(Reorg),
-    BlockFinalized(BlockFinalized),
-    PriceUpdate(PriceUpdate),
-    PriceAlert(PriceAlert),
-    CandleUpdate(CandleUpdate),
-    ContractEvent(ContractEvent),
-    ContractReorg(ContractReorg),
-    TransactionUpdate(TransactionUpdate),
-    AddressTransaction(Box<AddressTransaction>),
-    AddressTransfer(Box<AddressTransfer>),
-    AddressReorg(AddressReorg),
+macro_rules! events {
+    (
+        stored { $($stored:ident($stored_data:ty) = $stored_name:literal,)+ }
+        live { $($live:ident($live_data:ty) = $live_name:literal,)+ }
+    ) => {
+        /// The name of an event, which clients listen for. Its text is the same on the wire, in the store and on the bus.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum EventName {
+            $($stored,)+
+            $($live,)+
+            /// Stored or sent by a newer version. Delivered unchanged: clients ignore events that they do not know.
+            Unknown(UnknownEvent),
+        }
+
+        impl EventName {
+            /// Every name that this version has.
+            pub const ALL: &'static [Self] = &[$(Self::$stored,)+ $(Self::$live,)+];
+
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$stored => $stored_name,)+
+                    $(Self::$live => $live_name,)+
+                    Self::Unknown(unknown) => unknown.as_str(),
+                }
+            }
+
+            /// The schema of the event's data; `None` for an event that this version does not have.
+            #[cfg(feature = "schema")]
+            pub(crate) fn data_schema(
+                &self,
+                generator: &mut schemars::SchemaGenerator,
+            ) -> Option<schemars::Schema> {
+                Some(match self {
+                    $(Self::$stored => generator.subschema_for::<$stored_data>(),)+
+                    $(Self::$live => generator.subschema_for::<$live_data>(),)+
+                    Self::Unknown(_) => return None,
+                })
+            }
+        }
+
+        impl From<&str> for EventName {
+            fn from(name: &str) -> Self {
+                match name {
+                    $($stored_name => Self::$stored,)+
+                    $($live_name => Self::$live,)+
+                    _ => Self::Unknown(UnknownEvent::new(name)),
+                }
+            }
+        }
+
+        /// The data of one stored event; clients listen for [`Event::name`].
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(untagged)]
+        pub enum Event {
+            $($stored($stored_data),)+
+        }
+
+        impl Event {
+            pub fn name(&self) -> EventName {
+                match self {
+                    $(Self::$stored(_) => EventName::$stored,)+
+                }
+            }
+
+            /// Parses the JSON text of the data of an event; `None` for an event that is not stored (the heartbeat), and
+            /// for one that this version does not have.
+            pub fn parse(name: &EventName, data: &str) -> serde_json::Result<Option<Self>> {
+                fn read<'a, T: Deserialize<'a>>(data: &'a str) -> serde_json::Result<T> {
+                    serde_json::from_str(data)
+                }
+                Ok(Some(match name {
+                    $(EventName::$stored => Self::$stored(read(data)?),)+
+                    $(EventName::$live)|+ | EventName::Unknown(_) => return Ok(None),
+                }))
+            }
+        }
+    };
 }
 
-impl Event {
-    pub fn name(&self) -> EventName {
-        match self {
-            Self::NewBlock(_) => EventName::NewBlock,
-            Self::Reorg(_) => EventName::Reorg,
-            Self::BlockFinalized(_) => EventName::BlockFinalized,
-            Self::PriceUpdate(_) => EventName::PriceUpdate,
-            Self::PriceAlert(_) => EventName::PriceAlert,
-            Self::CandleUpdate(_) => EventName::CandleUpdate,
-            Self::ContractEvent(_) => EventName::ContractEvent,
-            Self::ContractReorg(_) => EventName::ContractReorg,
-            Self::TransactionUpdate(_) => EventName::TransactionUpdate,
-            Self::AddressTransaction(_) => EventName::AddressTransaction,
-            Self::AddressTransfer(_) => EventName::AddressTransfer,
-            Self::AddressReorg(_) => EventName::AddressReorg,
-        }
+events! {
+    // Every update is stored: `Event` has its data.
+    stored {
+        NewBlock(NewBlock) = "new-block",
+        Reorg(Reorg) = "reorg",
+        BlockFinalized(BlockFinalized) = "block-finalized",
+        PriceUpdate(PriceUpdate) = "price-update",
+        PriceAlert(PriceAlert) = "price-alert",
+        CandleUpdate(CandleUpdate) = "candle-update",
+        ContractEvent(ContractEvent) = "contract-event",
+        ContractReorg(ContractReorg) = "contract-reorg",
+        TransactionUpdate(TransactionUpdate) = "transaction-update",
+        AddressTransaction(Box<AddressTransaction>) = "address-transaction",
+        AddressTransfer(Box<AddressTransfer>) = "address-transfer",
+        AddressReorg(AddressReorg) = "address-reorg",
     }
-
-    /// Parses the JSON text of the data of an event; `None` for an event that is not stored (the heartbeat), and for one
-    /// that this version does not have.
-    pub fn parse(name: &EventName, data: &str) -> serde_json::Result<Option<Self>> {
-        fn read<'a, T: Deserialize<'a>>(data: &'a str) -> serde_json::Result<T> {
-            serde_json::from_str(data)
-        }
-        Ok(Some(match name {
-            EventName::NewBlock => Self::NewBlock(read(data)?),
-            EventName::Reorg => Self::Reorg(read(data)?),
-            EventName::BlockFinalized => Self::BlockFinalized(read(data)?),
-            EventName::PriceUpdate => Self::PriceUpdate(read(data)?),
-            EventName::PriceAlert => Self::PriceAlert(read(data)?),
-            EventName::CandleUpdate => Self::CandleUpdate(read(data)?),
-            EventName::ContractEvent => Self::ContractEvent(read(data)?),
-            EventName::ContractReorg => Self::ContractReorg(read(data)?),
-            EventName::TransactionUpdate => Self::TransactionUpdate(read(data)?),
-            EventName::AddressTransaction => Self::AddressTransaction(read(data)?),
-            EventName::AddressTransfer => Self::AddressTransfer(read(data)?),
-            EventName::AddressReorg => Self::AddressReorg(read(data)?),
-            EventName::Heartbeat | EventName::Unknown(_) => return Ok(None),
-        }))
+    // No update is stored: each gateway sends its own.
+    live {
+        Heartbeat(Heartbeat) = "heartbeat",
     }
 }
 

@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::patterns::Patterns;
 use crate::{
-    AddressReorg, AddressTransaction, AddressTransfer, BlockFinalized, CandleUpdate, ContractEvent,
-    ContractReorg, EventName, Heartbeat, NewBlock, PriceAlert, PriceUpdate, Refusal, Reorg,
-    ServerMessage, TransactionUpdate,
+    EventName, Refusal, ServerMessage,
     channel::{ChannelKind, DeliveryRule, KINDS, SnapshotRule, StorageRule},
     control::{
         Ack, Closed, ConnectError, Connected, Failed, Pong, RefusedChannel, RetryAfter,
@@ -152,7 +150,8 @@ impl Builder {
 
     /// An event of channels of this kind.
     fn update(&mut self, kind: &ChannelKind, event: &EventName) {
-        let data = self.event_data(event);
+        let data = event.data_schema(&mut self.server);
+        let data = data.map(schemars::Schema::to_value);
         let mut payload = Payload::new(event.as_str());
         let mut channel = self.field("channel");
         channel["description"] = format!("The canonical name: {}.", kind.forms.join(" or ")).into();
@@ -170,27 +169,6 @@ impl Builder {
             payload.optional("snapshot", self.field("snapshot"));
         }
         self.push(event.as_str(), Sender::Server, payload, data);
-    }
-
-    fn event_data(&mut self, event: &EventName) -> Option<Value> {
-        let server = &mut self.server;
-        let schema = match event {
-            EventName::NewBlock => server.subschema_for::<NewBlock>(),
-            EventName::Reorg => server.subschema_for::<Reorg>(),
-            EventName::BlockFinalized => server.subschema_for::<BlockFinalized>(),
-            EventName::PriceUpdate => server.subschema_for::<PriceUpdate>(),
-            EventName::PriceAlert => server.subschema_for::<PriceAlert>(),
-            EventName::CandleUpdate => server.subschema_for::<CandleUpdate>(),
-            EventName::ContractEvent => server.subschema_for::<ContractEvent>(),
-            EventName::ContractReorg => server.subschema_for::<ContractReorg>(),
-            EventName::TransactionUpdate => server.subschema_for::<TransactionUpdate>(),
-            EventName::AddressTransaction => server.subschema_for::<AddressTransaction>(),
-            EventName::AddressTransfer => server.subschema_for::<AddressTransfer>(),
-            EventName::AddressReorg => server.subschema_for::<AddressReorg>(),
-            EventName::Heartbeat => server.subschema_for::<Heartbeat>(),
-            EventName::Unknown(_) => return None,
-        };
-        Some(schema.to_value())
     }
 
     /// A field of [`ServerMessage`].

@@ -1,61 +1,10 @@
-//! Names of the events that channels carry.
+//! Names of events as text: displayed, compared, serialized and parsed.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-/// A name of an event that this version does not have. Only parsing creates it, so it never equals a known name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct UnknownEvent(Arc<str>);
-
-macro_rules! event_names {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
-        /// The name of an event, which clients listen for. Its text is the same on the wire, in the store and on the bus.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub enum EventName {
-            $($(#[$doc])* $variant,)+
-            /// Stored or sent by a newer version. Delivered unchanged: clients ignore events that they do not know.
-            Unknown(UnknownEvent),
-        }
-
-        impl EventName {
-            /// Every name that this version has.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Unknown(UnknownEvent(name)) => name,
-                }
-            }
-        }
-
-        impl From<&str> for EventName {
-            fn from(name: &str) -> Self {
-                match name {
-                    $($text => Self::$variant,)+
-                    _ => Self::Unknown(UnknownEvent(name.into())),
-                }
-            }
-        }
-    };
-}
-
-event_names! {
-    NewBlock = "new-block",
-    Reorg = "reorg",
-    BlockFinalized = "block-finalized",
-    PriceUpdate = "price-update",
-    PriceAlert = "price-alert",
-    CandleUpdate = "candle-update",
-    ContractEvent = "contract-event",
-    ContractReorg = "contract-reorg",
-    TransactionUpdate = "transaction-update",
-    AddressTransaction = "address-transaction",
-    AddressTransfer = "address-transfer",
-    AddressReorg = "address-reorg",
-    Heartbeat = "heartbeat",
-}
+use super::EventName;
 
 impl fmt::Display for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
