@@ -5,10 +5,10 @@
 //! and `<!-- explain -->` markers of the document and their end markers.
 
 mod blocks;
+mod known;
 mod load;
 #[allow(dead_code, reason = "a test explains a single statement")]
 mod plans;
-mod queries;
 mod report;
 
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ use chaincast_base::Secret;
 use chaincast_dev::PrivatePostgres;
 use chaincast_store::{Store, StoreConfig};
 use clap::Parser;
+use known::known;
 use load::Failure;
-use queries::Known;
 
 #[derive(Parser)]
 struct Arguments {
@@ -82,7 +82,7 @@ async fn measure(url: &str, arguments: &Arguments) -> Result<(), Failure> {
 
     plans::enable_auto_explain(url).await?;
     let store = Store::connect(&config).await?;
-    let plans = plans::explain(&store, &Known::new(arguments.blocks, MAX_ITEMS)).await?;
+    let plans = plans::explain(&store, &known(arguments.blocks, MAX_ITEMS)).await?;
     let explained = report::plans(&plans);
     println!("{explained}");
     store.close().await;

@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use chaincast_store::Store;
+use chaincast_store::{
+    Store,
+    explain::{Known, Query},
+    read,
+};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-use super::{
-    load::Failure,
-    queries::{self, Known},
-};
+use super::load::Failure;
 
 /// Tables that grow with the chain or over time.
 pub const LARGE: [&str; 12] = [
@@ -76,10 +77,9 @@ pub async fn explain(store: &Store, known: &Known) -> Result<Vec<Plan>, Failure>
     let _guard = tracing_subscriber::registry().with(notices).set_default();
     let mut worst: Vec<Plan> = Vec::new();
     for _ in 0..RUNS {
-        for (at, (name, query)) in queries::all(store, known).into_iter().enumerate() {
+        for (at, Query { name, run }) in read::explained(store, known).into_iter().enumerate() {
             take(&received);
-            query
-                .await
+            run.await
                 .map_err(|error| format!("{name} failed: {error}"))?;
             let plan = plan(name, &take(&received))?;
             match worst.get_mut(at) {

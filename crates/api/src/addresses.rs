@@ -3,9 +3,10 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     error::{Problem, Problems},
     extract::{Params, Segment},
     page::{self, List, Page},
@@ -15,6 +16,12 @@ use super::{
 use chaincast_model::TokenStandard;
 use chaincast_protocol::ChainId;
 use chaincast_store::read::{TransactionKey, TransferKey, TransferRow};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_address_transactions))
+        .routes(routes!(list_address_transfers))
+}
 
 /// A transfer of the chain's native coin or of an ERC-20, ERC-721 or ERC-1155 token.
 #[derive(Debug, Serialize, ToSchema)]
@@ -131,7 +138,7 @@ impl Transfer {
     params(("address" = Address, Path, description = "Case-insensitive"), ListQuery),
     responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
 )]
-pub(super) async fn list_address_transactions(
+async fn list_address_transactions(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ListQuery>,
@@ -169,7 +176,7 @@ pub(super) async fn list_address_transactions(
     params(("address" = Address, Path, description = "Case-insensitive"), ListQuery),
     responses((status = 200, description = "A page of transfers", body = Page<Transfer>), Problems)
 )]
-pub(super) async fn list_address_transfers(
+async fn list_address_transfers(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ListQuery>,

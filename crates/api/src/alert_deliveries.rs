@@ -3,9 +3,10 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     alert_schema::Side,
     blocks::ChainQuery,
     error::{Problem, Problems},
@@ -15,6 +16,12 @@ use super::{
     wire::Decimal,
 };
 use chaincast_protocol::{AlertCondition, PriceAlert, PriceStatus};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_deliveries))
+        .routes(routes!(acknowledge_deliveries))
+}
 
 /// A fired alert, as sent in `price-alert` on `user:SUB`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,7 +89,7 @@ pub(super) struct DeliveriesQuery {
     get, path = "/api/v1/alerts/deliveries", tag = "alerts", security(("bearer" = [])), params(DeliveriesQuery),
     responses((status = 200, description = "A page of deliveries", body = Page<Delivery>), AuthProblems, Problems)
 )]
-pub(super) async fn list_deliveries(
+async fn list_deliveries(
     State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<DeliveriesQuery>,
@@ -119,7 +126,7 @@ pub(super) struct Acknowledged {
     params(ChainQuery), request_body = Acknowledgement,
     responses((status = 200, description = "Acknowledged; the deliveries are not sent again", body = Acknowledged), AuthProblems, Problems)
 )]
-pub(super) async fn acknowledge_deliveries(
+async fn acknowledge_deliveries(
     State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<ChainQuery>,

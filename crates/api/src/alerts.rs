@@ -10,9 +10,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema, openapi::RefOr};
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     alert_request::{AlertRequest, idempotency_key, validate},
     alert_schema::{Repeat, Side},
     blocks::ChainQuery,
@@ -28,6 +29,12 @@ use chaincast_store::{
     alerts::{AlertLimits, Creation, NewAlert},
     read::{AlertFilter, AlertRow},
 };
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_alerts, create_alert))
+        .routes(routes!(read_alert, delete_alert))
+}
 
 /// A price alert.
 #[derive(Debug, Serialize, ToSchema)]
@@ -124,7 +131,7 @@ impl utoipa::IntoResponses for CreationProblems {
         CreationProblems, AuthProblems, Problems
     )
 )]
-pub(super) async fn create_alert(
+async fn create_alert(
     State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<ChainQuery>,
@@ -213,7 +220,7 @@ pub(super) struct AlertsQuery {
     get, path = "/api/v1/alerts", tag = "alerts", security(("bearer" = [])), params(AlertsQuery),
     responses((status = 200, description = "A page of alerts", body = Page<Alert>), AuthProblems, Problems)
 )]
-pub(super) async fn list_alerts(
+async fn list_alerts(
     State(state): SharedApiState,
     Subject(subject): Subject,
     Params(query): Params<AlertsQuery>,
@@ -247,7 +254,7 @@ pub(super) async fn list_alerts(
     params(("id" = i64, Path), ChainQuery),
     responses((status = 200, description = "The alert", body = Alert), AuthProblems, Problems)
 )]
-pub(super) async fn read_alert(
+async fn read_alert(
     State(state): SharedApiState,
     Subject(subject): Subject,
     segment: Segment,
@@ -268,7 +275,7 @@ pub(super) async fn read_alert(
     params(("id" = i64, Path), ChainQuery),
     responses((status = 204, description = "Deleted"), AuthProblems, Problems)
 )]
-pub(super) async fn delete_alert(
+async fn delete_alert(
     State(state): SharedApiState,
     Subject(subject): Subject,
     segment: Segment,

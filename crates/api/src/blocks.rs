@@ -9,9 +9,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    ApiState, SharedApiState,
+    ApiState, Routes, SharedApiState,
     error::{Problem, Problems, shortened},
     extract::{Params, Segment, parse_hex},
     page::{self, List, Page},
@@ -19,6 +20,13 @@ use super::{
 };
 use chaincast_protocol::ChainId;
 use chaincast_store::read::{BlockId, BlockRow, WholeBlockRow};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_blocks))
+        .routes(routes!(read_block))
+        .routes(routes!(read_header))
+}
 
 /// A block of the canonical chain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,7 +209,7 @@ pub(super) struct BlocksQuery {
     get, path = "/api/v1/blocks", tag = "chain", params(BlocksQuery),
     responses((status = 200, description = "A page of blocks", body = Page<Block>), Problems)
 )]
-pub(super) async fn list_blocks(
+async fn list_blocks(
     State(state): SharedApiState,
     Params(query): Params<BlocksQuery>,
 ) -> Result<Json<Page<Block>>, Problem> {
@@ -244,7 +252,7 @@ pub(super) struct ChainQuery {
     ),
     responses((status = 200, description = "The block", body = WholeBlock), Problems)
 )]
-pub(super) async fn read_block(
+async fn read_block(
     State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ChainQuery>,
@@ -267,7 +275,7 @@ pub(super) async fn read_block(
     ),
     responses((status = 200, description = "The header", body = Header), Problems)
 )]
-pub(super) async fn read_header(
+async fn read_header(
     State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ChainQuery>,

@@ -6,9 +6,10 @@ use utoipa::{
     IntoParams, ToSchema,
     openapi::{Object, ObjectBuilder, Type},
 };
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     error::{Problem, Problems},
     extract::{Params, Segment},
     page::{self, List},
@@ -16,6 +17,10 @@ use super::{
     wire::Decimal,
 };
 use chaincast_protocol::{CandleInterval, Channel, now_ms};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(list_candles))
+}
 
 /// Length of a candle. Candles begin at multiples of it since the Unix epoch, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -141,7 +146,7 @@ pub(super) struct CandlesQuery {
     params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), CandlesQuery),
     responses((status = 200, description = "A page of candles", body = CandlePage), Problems)
 )]
-pub(super) async fn list_candles(
+async fn list_candles(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<CandlesQuery>,

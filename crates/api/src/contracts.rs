@@ -4,9 +4,10 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     error::{Problem, Problems, shortened},
     extract::{Params, Segment, parse_hex},
     page::{self, List, Page},
@@ -17,6 +18,12 @@ use chaincast_store::{
     StoreError,
     read::{ContractEventFilter, ContractEventKey, ContractEventRow, ContractRow},
 };
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_contracts))
+        .routes(routes!(list_contract_events))
+}
 
 /// A configured contract.
 #[derive(Debug, Serialize, ToSchema)]
@@ -172,7 +179,7 @@ pub(super) struct EventsQuery {
     get, path = "/api/v1/contracts", tag = "contracts", params(ContractsQuery),
     responses((status = 200, description = "All contracts, on one page", body = Page<Contract>), Problems)
 )]
-pub(super) async fn list_contracts(
+async fn list_contracts(
     State(state): SharedApiState,
     Params(query): Params<ContractsQuery>,
 ) -> Result<Json<Page<Contract>>, Problem> {
@@ -194,7 +201,7 @@ pub(super) async fn list_contracts(
     params(("name" = String, Path, description = "Name of the contract, case-insensitive", example = "usdc"), EventsQuery),
     responses((status = 200, description = "A page of events", body = Page<ContractEvent>), Problems)
 )]
-pub(super) async fn list_contract_events(
+async fn list_contract_events(
     State(state): SharedApiState,
     Segment(name): Segment,
     Params(query): Params<EventsQuery>,

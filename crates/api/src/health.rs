@@ -10,9 +10,10 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::{
-    ApiConfig, ApiState, SharedApiState,
+    ApiConfig, ApiState, Routes, SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
@@ -20,6 +21,12 @@ use super::{
 };
 use chaincast_protocol::ChainId;
 use chaincast_store::{StoreError, read::ChainRow, writer::Stream, writers::find_writer};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+}
 
 /// Timeout of the database: shorter than common timeouts of probes.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,7 +41,7 @@ pub(super) struct Alive {
     get, path = "/healthz", tag = "service",
     responses((status = 200, description = "The process is alive", body = Alive))
 )]
-pub(super) async fn healthz() -> Json<Alive> {
+async fn healthz() -> Json<Alive> {
     Json(Alive { alive: true })
 }
 
@@ -87,7 +94,7 @@ impl Check {
         Problems
     )
 )]
-pub(super) async fn readyz(
+async fn readyz(
     State(state): SharedApiState,
     Params(query): Params<ChainQuery>,
 ) -> Result<Response, Problem> {

@@ -7,9 +7,9 @@
 //!
 //! | modules | what they have |
 //! |---|---|
-//! | `blocks`, `transactions`, `addresses`, `contracts`, `tokens`, `prices`, `candles`, `updates` | the resources |
-//! | `alerts`, `alert_request`, `alert_schema`, `alert_deliveries`, `subject`, `token_verifier` | the resources of one user, and who that is |
-//! | `status`, `source_status`, `writers`, `health` | `/status`, `/readyz`, `/healthz` |
+//! | those of `RESOURCES` | the resources |
+//! | `alert_request`, `alert_schema`, `subject`, `token_verifier` | parts of the resources of one user, and who that is |
+//! | `source_status`, `writers` | parts of `/status` and `/readyz` |
 //! | `state`, `config`, `layers`, `extract`, `time_range`, `page`, `wire`, `code`, `error`, `docs` | what resources share: state, middleware, parameters, pages, JSON types, problems, the description |
 //!
 //! Promises: pages have cursors and stay stable while new rows arrive; every error is a problem document with a stable
@@ -55,9 +55,27 @@ use std::sync::Arc;
 
 use axum::{Router, routing::any};
 use utoipa::{OpenApi as _, openapi::OpenApi};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{state::SharedApiState, subject::BearerScheme};
+use self::{
+    state::{Routes, SharedApiState},
+    subject::BearerScheme,
+};
+
+/// Every resource. The router and the OpenAPI description follow.
+const RESOURCES: &[fn() -> Routes] = &[
+    status::routes,
+    blocks::routes,
+    transactions::routes,
+    addresses::routes,
+    contracts::routes,
+    tokens::routes,
+    prices::routes,
+    candles::routes,
+    alerts::routes,
+    alert_deliveries::routes,
+    updates::routes,
+    health::routes,
+];
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -86,30 +104,10 @@ struct Description;
 /// unless a router merged with this one has them.
 pub fn router(state: ApiState) -> (Router, OpenApi) {
     let state = Arc::new(state);
-    let (router, openapi) = OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(status::read_status))
-        .routes(routes!(blocks::list_blocks))
-        .routes(routes!(blocks::read_block))
-        .routes(routes!(blocks::read_header))
-        .routes(routes!(transactions::list_block_transactions))
-        .routes(routes!(transactions::read_transaction))
-        .routes(routes!(addresses::list_address_transactions))
-        .routes(routes!(addresses::list_address_transfers))
-        .routes(routes!(contracts::list_contracts))
-        .routes(routes!(contracts::list_contract_events))
-        .routes(routes!(tokens::list_tokens))
-        .routes(routes!(prices::list_prices))
-        .routes(routes!(prices::read_price))
-        .routes(routes!(prices::list_ticks))
-        .routes(routes!(candles::list_candles))
-        .routes(routes!(alerts::list_alerts, alerts::create_alert))
-        .routes(routes!(alerts::read_alert, alerts::delete_alert))
-        .routes(routes!(alert_deliveries::list_deliveries))
-        .routes(routes!(alert_deliveries::acknowledge_deliveries))
-        .routes(routes!(updates::list_updates))
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .split_for_parts();
+    let description = Routes::with_openapi(Description::openapi());
+    let resources = RESOURCES.iter();
+    let all = resources.fold(description, |all, routes| all.merge(routes()));
+    let (router, openapi) = all.split_for_parts();
     let router = router
         .route("/api", any(error::unknown_path))
         .route("/api/", any(error::unknown_path))

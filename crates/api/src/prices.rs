@@ -3,9 +3,10 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    ApiState, SharedApiState,
+    ApiState, Routes, SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::{Params, Segment},
@@ -17,6 +18,13 @@ use super::{
 use chaincast_model::{LogOrigin, PriceDetail};
 use chaincast_protocol::{Channel, PriceReason, PriceStatus, Token, USD, now_ms};
 use chaincast_store::read::{PriceRow, TickKey, TickRow};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_prices))
+        .routes(routes!(read_price))
+        .routes(routes!(list_ticks))
+}
 
 /// A token's newest price: the data of its last `price-update`, with age and status as of now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,7 +142,7 @@ impl Price {
     get, path = "/api/v1/prices", tag = "prices", params(ListQuery),
     responses((status = 200, description = "A page of prices", body = Page<Price>), Problems)
 )]
-pub(super) async fn list_prices(
+async fn list_prices(
     State(state): SharedApiState,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<Price>>, Problem> {
@@ -160,7 +168,7 @@ pub(super) async fn list_prices(
     params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), ChainQuery),
     responses((status = 200, description = "The price", body = Price), Problems)
 )]
-pub(super) async fn read_price(
+async fn read_price(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ChainQuery>,
@@ -258,7 +266,7 @@ pub(super) struct TicksQuery {
     params(("token" = String, Path, description = "Symbol of the token, case-insensitive", example = "ETH"), TicksQuery),
     responses((status = 200, description = "A page of ticks", body = Page<Tick>), Problems)
 )]
-pub(super) async fn list_ticks(
+async fn list_ticks(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<TicksQuery>,

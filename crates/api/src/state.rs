@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use utoipa_axum::router::OpenApiRouter;
+
 use super::{ApiConfig, TokenVerifier};
 use chaincast_http::client::OriginPolicy;
 use chaincast_protocol::{ChainId, ChainLimits, now_ms};
@@ -27,6 +29,9 @@ pub struct ApiState {
     /// Whether the last readiness check could not read the database: logged once per outage.
     pub(super) unreadable: AtomicBool,
 }
+
+/// The routes of a resource, with their description.
+pub(super) type Routes = OpenApiRouter<Arc<ApiState>>;
 
 /// How handlers receive it.
 pub(super) type SharedApiState = axum::extract::State<Arc<ApiState>>;

@@ -3,9 +3,10 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     blocks::ChainQuery,
     error::{Problem, Problems},
     extract::Params,
@@ -19,6 +20,10 @@ use chaincast_store::{
     read::{ChainRow, HaltRow, Mark},
     writer::Stream,
 };
+
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(read_status))
+}
 
 /// Maximum number of price sources listed.
 const MAX_SOURCES: u32 = 1_000;
@@ -182,7 +187,7 @@ pub(super) struct ClockStatus {
     get, path = "/api/v1/status", tag = "service", params(ChainQuery),
     responses((status = 200, description = "The status; with `chain`, of that chain alone", body = Status), Problems)
 )]
-pub(super) async fn read_status(
+async fn read_status(
     State(state): SharedApiState,
     Params(query): Params<ChainQuery>,
 ) -> Result<Json<Status>, Problem> {

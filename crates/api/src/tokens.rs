@@ -3,9 +3,10 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     error::{Problem, Problems},
     extract::Params,
     page::{self, List, Page},
@@ -14,6 +15,10 @@ use super::{
 };
 use chaincast_protocol::{ChainId, Channel, USD};
 use chaincast_store::read::{TokenRow, TokenSource};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(list_tokens))
+}
 
 /// A tracked token.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,7 +91,7 @@ impl From<TokenRow> for TrackedToken {
     get, path = "/api/v1/tokens", tag = "prices", params(ListQuery),
     responses((status = 200, description = "A page of tokens", body = Page<TrackedToken>), Problems)
 )]
-pub(super) async fn list_tokens(
+async fn list_tokens(
     State(state): SharedApiState,
     Params(query): Params<ListQuery>,
 ) -> Result<Json<Page<TrackedToken>>, Problem> {

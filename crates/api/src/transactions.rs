@@ -4,9 +4,10 @@ use alloy::eips::{eip2930, eip4844::DATA_GAS_PER_BLOB, eip7702::SignedAuthorizat
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    SharedApiState,
+    Routes, SharedApiState,
     blocks::{self, ChainQuery},
     error::{Problem, Problems},
     extract::{Params, Segment},
@@ -19,6 +20,12 @@ use chaincast_store::{
     Store,
     read::{LogRow, TransactionDetail, TransactionRow},
 };
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .routes(routes!(list_block_transactions))
+        .routes(routes!(read_transaction))
+}
 
 /// The outcome of a transaction.
 #[derive(Debug, Serialize, ToSchema)]
@@ -216,7 +223,7 @@ impl Transaction {
     params(("hash" = Hash, Path, description = "The transaction's hash"), ChainQuery),
     responses((status = 200, description = "The transaction", body = Transaction), Problems)
 )]
-pub(super) async fn read_transaction(
+async fn read_transaction(
     State(state): SharedApiState,
     segment: Segment,
     Params(query): Params<ChainQuery>,
@@ -270,7 +277,7 @@ pub(super) struct ListQuery {
     ),
     responses((status = 200, description = "A page of transactions", body = Page<TransactionSummary>), Problems)
 )]
-pub(super) async fn list_block_transactions(
+async fn list_block_transactions(
     State(state): SharedApiState,
     Segment(id): Segment,
     Params(query): Params<ListQuery>,

@@ -4,15 +4,20 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use super::{
-    ApiState, SharedApiState,
+    ApiState, Routes, SharedApiState,
     error::{Problem, Problems, shortened},
     extract::{Params, Segment},
     page::{self, List},
 };
 use chaincast_protocol::{Channel, Update, channel::Requirement};
 use chaincast_store::{StoreError, updates::Extent};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().routes(routes!(list_updates))
+}
 
 /// A message as sent by the live channel over WebSocket.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,7 +109,7 @@ pub(super) struct UpdatesQuery {
         Problems
     )
 )]
-pub(super) async fn list_updates(
+async fn list_updates(
     State(state): SharedApiState,
     Segment(name): Segment,
     Params(query): Params<UpdatesQuery>,

@@ -16,6 +16,7 @@
 //! | [`alerts`], [`alert_firing`], [`alert_deliveries`] | alerts as users change them and as prices fire them; what users have not acknowledged |
 //! | [`updates`], [`watches`], `retention`, `channel_audit`, `reset` | the update log with its seqs; watched transactions and addresses; what is deleted; for `verify`, gaps; starting over |
 //! | [`read`] | the queries of REST: plain rows, one file per resource |
+//! | `explain` | for `make explain` and tests: the queries of readers with example arguments |
 //!
 //! Each writer has one dedicated connection (see [`writer::Writer`]): a writer that loses its connection also loses its
 //! lock, so no process writes without the lock. Everything else shares pools: [`Store::pool`] connects to the server
@@ -39,6 +40,8 @@ mod connect;
 pub mod contracts;
 mod dedicated;
 mod error;
+#[cfg(feature = "explain")]
+pub mod explain;
 mod pending_migrations;
 mod pool;
 pub mod pool_logs;

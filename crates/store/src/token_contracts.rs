@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
+#[cfg(feature = "explain")]
+use super::explain::{Known, Query};
 use super::{Store, StoreError, chain::bigint};
 use chaincast_model::TokenStandard;
 use chaincast_protocol::{Address, ChainId};
@@ -163,4 +165,12 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    vec![Query::new(
+        "unread_tokens",
+        store.unread_tokens(known.chain, Duration::from_secs(60), known.limit),
+    )]
 }

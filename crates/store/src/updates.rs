@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
+#[cfg(feature = "explain")]
+use super::explain::{Known, Query};
 use super::{Store, StoreError};
 use chaincast_protocol::{
     Channel, EventName, NewUpdate, Update,
@@ -331,4 +333,35 @@ fn parse_update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
 
 fn clamp(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let Known {
+        channel,
+        number,
+        limit,
+        ..
+    } = known;
+    let (number, limit) = (*number, *limit);
+    vec![
+        Query::new("channel_extent", store.channel_extent(channel)),
+        Query::new(
+            "updates_between",
+            store.updates_between(channel, number, number + 500, limit),
+        ),
+        Query::new(
+            "updates_with_age",
+            store.updates_with_age(channel, number, number + 500, limit),
+        ),
+        Query::new(
+            "newest_update",
+            store.newest_update(channel, &EventName::NewBlock),
+        ),
+        Query::new("updates_after", async move {
+            let since = [(channel.clone(), number)];
+            store.updates_after(&since, limit).await
+        }),
+        Query::new("channel_heads", store.channel_heads(Some(1_000), limit)),
+    ]
 }

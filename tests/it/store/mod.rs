@@ -7,6 +7,8 @@ mod blocks;
 mod channels;
 mod durability;
 mod indexes;
+#[path = "../../../examples/explain/known.rs"]
+mod known;
 mod leases;
 #[allow(dead_code, reason = "the example reports durations")]
 #[path = "../../../examples/explain/load.rs"]
@@ -16,8 +18,6 @@ mod load;
 mod plans;
 mod pool;
 mod prices;
-#[path = "../../../examples/explain/queries.rs"]
-mod queries;
 mod reads;
 mod retention;
 mod ticks;

@@ -2,12 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use super::{
-    blocks::Shape,
-    connect, load, plans,
-    queries::{self, Known},
-    store,
-};
+use super::{blocks::Shape, connect, known::known, load, plans, store};
+use chaincast_store::read;
 
 /// Fifty thousand logs: enough that a full table scan is never the cheaper plan.
 const BLOCKS: u64 = 25_000;
@@ -28,7 +24,7 @@ async fn no_reader_query_scans_a_whole_table() {
     load::other_tables(&filled, 20_000).await.unwrap();
     plans::enable_auto_explain(&url).await.unwrap();
     let store = connect(&url).await;
-    let known = Known::new(BLOCKS, PAGE);
+    let known = known(BLOCKS, PAGE);
     let plans = plans::explain(&store, &known).await.unwrap();
     assert!(plans.len() > 25, "{} queries", plans.len());
     let faults: Vec<_> = plans
@@ -45,10 +41,10 @@ async fn no_reader_query_scans_a_whole_table() {
 #[tokio::test]
 async fn every_reader_query_is_explained() {
     let (store, _) = store().await;
-    let known = Known::new(1, PAGE);
-    let explained: BTreeSet<_> = queries::all(&store, &known)
+    let known = known(1, PAGE);
+    let explained: BTreeSet<_> = read::explained(&store, &known)
         .into_iter()
-        .filter_map(|(name, _)| name.split([' ', ',']).next())
+        .filter_map(|query| query.name.split([' ', ',']).next())
         .collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/store/src");
     let mut files: Vec<_> = fs::read_dir(root.join("read"))
@@ -68,7 +64,7 @@ async fn every_reader_query_is_explained() {
             functions += 1;
             assert!(
                 explained.contains(name),
-                "{name} of {} is not in examples/explain/queries.rs: add a line",
+                "{name} of {} is not among its `explained` queries",
                 file.display()
             );
         }

@@ -3,6 +3,8 @@
 use bigdecimal::BigDecimal;
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError, alert_columns, alert_deliveries},
     row::RowReader,
@@ -114,4 +116,33 @@ pub(in super::super) fn alert_row(row: &PgRow) -> Result<AlertRow, StoreError> {
         fired_at: row.millis_or_null("fired_at")?,
         created_at: row.millis("created_at")?,
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let limit = known.limit;
+    vec![
+        Query::new("read_alerts", async move {
+            let every = AlertFilter::default();
+            store.read_alerts("user-7", &every, None, limit).await
+        }),
+        Query::new("read_alerts, some", async move {
+            let some = AlertFilter {
+                token: Some(known.token.clone()),
+                active: Some(true),
+            };
+            store
+                .read_alerts("user-7", &some, Some(10_000), limit)
+                .await
+        }),
+        Query::new("read_alert", store.read_alert("user-7", 7)),
+        Query::new(
+            "read_deliveries",
+            store.read_deliveries("user-7", None, limit),
+        ),
+        Query::new(
+            "read_deliveries behind one",
+            store.read_deliveries("user-7", Some(10_000), limit),
+        ),
+    ]
 }

@@ -7,6 +7,8 @@ use alloy::{
 };
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::{RowReader, bigint},
@@ -246,4 +248,35 @@ fn block(row: &PgRow) -> Result<BlockRow, StoreError> {
         log_count: row.index("log_count")?,
         finalized: row.get("finalized")?,
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let (chain, limit) = (known.chain, known.limit);
+    let number = BlockId::Number(known.number);
+    vec![
+        Query::new("read_block by number", store.read_block(chain, number)),
+        Query::new(
+            "read_block by hash",
+            store.read_block(chain, BlockId::Hash(known.block)),
+        ),
+        Query::new(
+            "read_block latest",
+            store.read_block(chain, BlockId::Latest),
+        ),
+        Query::new(
+            "read_block finalized",
+            store.read_block(chain, BlockId::Finalized),
+        ),
+        Query::new("read_whole_block", store.read_whole_block(chain, number)),
+        Query::new("read_blocks", store.read_blocks(chain, None, None, limit)),
+        Query::new(
+            "read_blocks behind one",
+            store.read_blocks(chain, Some(known.number), None, limit),
+        ),
+        Query::new(
+            "read_dropped_block",
+            store.read_dropped_block(chain, known.block),
+        ),
+    ]
 }

@@ -4,6 +4,8 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::{RowReader, timestamptz},
@@ -144,4 +146,17 @@ fn candle(row: &PgRow) -> Result<Candle, StoreError> {
         first_at: row.millis("first_at")?,
         last_at: row.millis("last_at")?,
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let (token, minute) = (&known.token, CandleInterval::Minute);
+    let (from, to) = (1_700_000_000_000, 1_700_100_000_000);
+    vec![
+        Query::new(
+            "read_candles",
+            store.read_candles(token, minute, (from, to), known.limit),
+        ),
+        Query::new("candles_end", store.candles_end(token, minute, to)),
+    ]
 }

@@ -1,5 +1,7 @@
 //! The state of each chain.
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError, read_pool::ReadPool},
     row::{RowReader, bigint},
@@ -167,4 +169,14 @@ fn mode(row: &RowReader<'_>) -> Result<IndexMode, StoreError> {
         what: "index mode",
         reason: format!("it is {name:?}, which this version does not know"),
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let chains = std::slice::from_ref(&known.chain);
+    vec![
+        Query::new("read_chains", store.read_chains(chains)),
+        Query::new("live_chains", store.live_chains(chains)),
+        Query::new("read_halts", store.read_halts(chains)),
+    ]
 }

@@ -2,6 +2,8 @@
 
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{super::Store, super::StoreError, row::RowReader};
 use chaincast_protocol::{Address, ChainId};
 
@@ -102,4 +104,16 @@ fn parse_contract(row: &PgRow) -> Result<ContractRow, StoreError> {
             None => None,
         },
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, _: &'a Known) -> Vec<Query<'a>> {
+    vec![
+        Query::new("read_contracts", store.read_contracts()),
+        Query::new("read_contract", store.read_contract("demo")),
+        Query::new(
+            "has_contract_event",
+            store.has_contract_event("demo", Some("said")),
+        ),
+    ]
 }

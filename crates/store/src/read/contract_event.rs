@@ -1,5 +1,7 @@
 //! Decoded events of configured contracts.
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::{RowReader, bigint},
@@ -120,4 +122,32 @@ impl Store {
             })
             .collect()
     }
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let every = ContractEventFilter::default;
+    let one_event = ContractEventFilter {
+        event: Some("Rare".to_owned()),
+        ..every()
+    };
+    let one_emitter = ContractEventFilter {
+        address: Some(Address::with_last_byte(7)),
+        ..every()
+    };
+    let one = Some(ContractEventKey {
+        block_number: 10_000,
+        log_index: 1,
+    });
+    let read = |filter: ContractEventFilter, before| async move {
+        store
+            .read_contract_events(1, &filter, before, known.limit)
+            .await
+    };
+    vec![
+        Query::new("read_contract_events", read(every(), None)),
+        Query::new("read_contract_events behind one", read(every(), one)),
+        Query::new("read_contract_events, one event", read(one_event, one)),
+        Query::new("read_contract_events, one emitter", read(one_emitter, one)),
+    ]
 }

@@ -1,5 +1,7 @@
 //! Deferred indexes.
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::super::{Store, StoreError};
 
 impl Store {
@@ -9,4 +11,12 @@ impl Store {
         let names = sqlx::query_scalar("SELECT name FROM deferred_indexes ORDER BY name");
         Ok(names.fetch_all(&self.reads).await?)
     }
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, _: &'a Known) -> Vec<Query<'a>> {
+    vec![Query::new(
+        "read_deferred_indexes",
+        store.read_deferred_indexes(),
+    )]
 }

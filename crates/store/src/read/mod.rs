@@ -21,6 +21,13 @@ mod token;
 mod transaction;
 mod transfer;
 
+#[cfg(feature = "explain")]
+use super::{
+    Store,
+    explain::{Explained, Known, Query},
+    token_contracts, updates,
+};
+
 pub(super) use alert::alert_row;
 pub use alert::{AlertFilter, AlertRow};
 pub use block::{BlockId, BlockRow, WholeBlockRow};
@@ -33,3 +40,30 @@ pub use tick::{SourceRow, SourceStateRow, TickKey, TickRow};
 pub use token::{TokenRow, TokenSource};
 pub use transaction::{LogRow, TransactionDetail, TransactionKey, TransactionRow};
 pub use transfer::{TransferKey, TransferRow};
+
+/// Every file with queries of readers.
+#[cfg(feature = "explain")]
+const EXPLAINED: &[Explained] = &[
+    chain::explained,
+    provider::explained,
+    index::explained,
+    block::explained,
+    transaction::explained,
+    transfer::explained,
+    contract::explained,
+    contract_event::explained,
+    token_contracts::explained,
+    token::explained,
+    price::explained,
+    tick::explained,
+    alert::explained,
+    candle::explained,
+    updates::explained,
+];
+
+/// Every query of readers, each to be run once.
+#[cfg(feature = "explain")]
+pub fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let files = EXPLAINED.iter();
+    files.flat_map(|queries| queries(store, known)).collect()
+}

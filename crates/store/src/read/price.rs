@@ -3,6 +3,8 @@
 use bigdecimal::BigDecimal;
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{
         Store, StoreError,
@@ -102,4 +104,12 @@ fn price(row: &PgRow) -> Result<PriceRow, StoreError> {
         expires_at: row.millis_or_null("expires_at")?,
         max_age_ms: row.natural_or_null("max_age_ms")?,
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    vec![
+        Query::new("read_price", store.read_price(&known.token)),
+        Query::new("read_prices", store.read_prices(None, known.limit)),
+    ]
 }

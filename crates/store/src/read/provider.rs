@@ -1,5 +1,7 @@
 //! The state of each chain's providers.
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError, chain::ProviderRow},
     row::{RowReader, bigint},
@@ -39,4 +41,12 @@ impl Store {
             })
             .collect()
     }
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    vec![Query::new(
+        "read_providers",
+        store.read_providers(std::slice::from_ref(&known.chain)),
+    )]
 }

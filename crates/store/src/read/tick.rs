@@ -3,6 +3,8 @@
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError, read_pool::ReadPool, ticks::NEWEST},
     row::{RowReader, timestamptz},
@@ -189,4 +191,26 @@ fn origin(row: &RowReader<'_>) -> Result<Option<LogOrigin>, StoreError> {
         block_hash: row.hash("block_hash")?,
         log_index: row.index("log_index")?,
     }))
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let limit = known.limit;
+    let times = (1_700_000_000_000, 1_700_100_000_000);
+    let one = Some(TickKey {
+        observed_at_us: 1_700_010_000_000_000,
+        id: 1,
+    });
+    vec![
+        Query::new("read_sources", store.read_sources(limit)),
+        Query::new("live_sources", store.live_sources(limit)),
+        Query::new(
+            "read_ticks",
+            store.read_ticks(&known.token, times, None, limit),
+        ),
+        Query::new(
+            "read_ticks behind one",
+            store.read_ticks(&known.token, times, one, limit),
+        ),
+    ]
 }

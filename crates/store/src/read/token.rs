@@ -1,5 +1,7 @@
 //! Tracked tokens.
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::RowReader,
@@ -105,4 +107,12 @@ fn source(row: &RowReader<'_>) -> Result<Option<TokenSource>, StoreError> {
         address: row.address_or_null("source_address")?,
         max_age_ms: row.natural("max_age_ms")?,
     }))
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    vec![
+        Query::new("read_tokens", store.read_tokens(None, known.limit)),
+        Query::new("is_tracked", store.is_tracked(&known.token)),
+    ]
 }

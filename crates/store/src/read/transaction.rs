@@ -3,6 +3,8 @@
 use alloy::eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::{RowReader, bigint},
@@ -261,4 +263,35 @@ fn logs(row: &PgRow) -> Result<Vec<LogRow>, StoreError> {
             })
         })
         .collect()
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let (chain, limit) = (known.chain, known.limit);
+    let one = Some(TransactionKey {
+        block_number: known.number,
+        transaction_index: 1,
+    });
+    vec![
+        Query::new(
+            "read_transaction",
+            store.read_transaction(chain, known.transaction),
+        ),
+        Query::new(
+            "read_block_transactions",
+            store.read_block_transactions(chain, known.block, None, limit),
+        ),
+        Query::new(
+            "read_address_transactions, busy",
+            store.read_address_transactions(chain, known.busy, None, limit),
+        ),
+        Query::new(
+            "read_address_transactions, busy, behind one",
+            store.read_address_transactions(chain, known.busy, one, limit),
+        ),
+        Query::new(
+            "read_address_transactions, quiet",
+            store.read_address_transactions(chain, known.quiet, None, limit),
+        ),
+    ]
 }

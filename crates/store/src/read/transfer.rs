@@ -5,6 +5,8 @@
 
 use sqlx::postgres::PgRow;
 
+#[cfg(feature = "explain")]
+use super::super::explain::{Known, Query};
 use super::{
     super::{Store, StoreError},
     row::{RowReader, bigint},
@@ -164,4 +166,35 @@ fn transfer(row: &PgRow) -> Result<TransferRow, StoreError> {
         amount: row.get("amount")?,
         finalized: row.get("finalized")?,
     })
+}
+
+#[cfg(feature = "explain")]
+pub(super) fn explained<'a>(store: &'a Store, known: &'a Known) -> Vec<Query<'a>> {
+    let (chain, limit) = (known.chain, known.limit);
+    let key = |log_index| {
+        Some(TransferKey {
+            block_number: known.number,
+            transaction_index: 1,
+            log_index,
+            position: 0,
+        })
+    };
+    vec![
+        Query::new(
+            "read_address_transfers, busy",
+            store.read_address_transfers(chain, known.busy, None, limit),
+        ),
+        Query::new(
+            "read_address_transfers, busy, behind one",
+            store.read_address_transfers(chain, known.busy, key(Some(1)), limit),
+        ),
+        Query::new(
+            "read_address_transfers, busy, behind a value",
+            store.read_address_transfers(chain, known.busy, key(None), limit),
+        ),
+        Query::new(
+            "read_address_transfers, quiet",
+            store.read_address_transfers(chain, known.quiet, None, limit),
+        ),
+    ]
 }
