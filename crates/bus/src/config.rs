@@ -44,12 +44,13 @@ settings! {
 impl BusConfig {
     /// Checks what no key shows by itself.
     pub fn check(&self, problems: &mut Problems) {
-        problems.check(
-            self.kind == BusKind::Memory
-                || Problems::has_scheme(&self.redis_url, &["redis", "rediss", "unix"]),
-            "bus.redis_url",
-            "is required when bus.kind is \"redis\"; use redis://host:6379",
-        );
+        let has_redis = Problems::has_scheme(&self.redis_url, &["redis", "rediss", "unix"]);
+        if self.kind == BusKind::Redis && !has_redis {
+            problems.refuse(
+                "bus.redis_url",
+                "is required when bus.kind is \"redis\"; use redis://host:6379",
+            );
+        }
         problems.check(
             self.redis_ca.is_none()
                 || problems.is_reported("bus.redis_url")

@@ -24,8 +24,18 @@ pub struct QuotePaths {
 impl QuotePaths {
     /// Calculates the distances from the tokens and quotes of all sources.
     pub fn new(config: &PriceConfig) -> Self {
+        Self::with_quotes(config, [])
+    }
+
+    /// As if there were a path from each of these quotes to USD.
+    pub(super) fn with_quotes<'a>(
+        config: &PriceConfig,
+        quotes: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let mut paths = Self::default();
-        paths.distances.insert(USD.to_owned(), 0);
+        let ends = [USD].into_iter().chain(quotes);
+        let ends = ends.map(|quote| (quote.to_owned(), 0));
+        paths.distances.extend(ends);
         let edges = || {
             let sources = config.sources.iter();
             sources.map(|source| (source.token.as_str(), source.kind.quote()))

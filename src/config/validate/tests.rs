@@ -504,7 +504,10 @@ fn reported_value_causes_no_false_problem() {
 
 #[test]
 fn unknown_chain_hides_only_what_depends_on_it() {
-    let contract = format!("[[contracts]]\nname = \"us dc\"\nabi = {ERC20:?}\nchain_id = 7\n");
+    let address = "0x0000000000000000000000000000000000000002";
+    let contract = format!(
+        "[[contracts]]\nname = \"us dc\"\nabi = {ERC20:?}\naddress = \"{address}\"\nchain_id = 7\n"
+    );
     let source = "[[prices.tokens]]\nsymbol = \"ETH\"\n\
                   [[prices.sources]]\nkind = \"chainlink\"\ntoken = \"ETH\"\nchain_id = 7\n\
                   address = \"0x0000000000000000000000000000000000000001\"\n";
@@ -517,11 +520,59 @@ fn unknown_chain_hides_only_what_depends_on_it() {
     );
     assert_eq!(error.lines().count(), 2, "{error}");
     let error = outcome("concurrency = true\n");
-    assert!(
-        error.contains("prices.sources.0.chain_id: is not configured"),
-        "{error}"
+    for expected in [
+        "prices.sources.0.chain_id: is not configured",
+        "contracts.0.name: ",
+        "contracts.0.chain_id: chain 7 is not among",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(error.lines().count(), 4, "{error}");
+}
+
+/// A value that is refused causes no second line.
+#[test]
+fn refused_value_causes_no_false_problem() {
+    let contract = format!(
+        "[[contracts]]\nname = \"usdc\"\nabi = {ERC20:?}\nchain_id = 7\naddress = \"0x{:040x}\"\n",
+        1
     );
-    assert_eq!(error.lines().count(), 3, "{error}");
+    let price = |token: &str, quote: &str| {
+        format!(
+            "[[prices.tokens]]\nsymbol = \"{token}\"\n[[prices.sources]]\nkind = \"kraken\"\ntoken = \"{token}\"\n\
+             symbol = \"{token}/{quote}\"\nquote = \"{quote}\"\n"
+        )
+    };
+    let redis = "[bus]\nkind = \"redis\"\nredis_ca = \"ca.pem\"\n";
+    // The added text begins at line 7.
+    for (text, expected) in [
+        (
+            format!("[[chains]]\nchain_id = 0\nrpc_url = \"http://b\"\n{contract}"),
+            "FILE:8: chains.1.chain_id: must be above 0",
+        ),
+        (redis.to_owned(), "FILE:7: bus.redis_url: is required"),
+        (
+            format!("{redis}redis_url = \"http://a\"\n"),
+            "FILE:10: bus.redis_url: is required",
+        ),
+        (
+            price("ETH", "EUR") + &price("UNI", "ETH") + &price("BTC", "UNI"),
+            "FILE:13: prices.sources.0.quote: ",
+        ),
+        (
+            price("ETH", "ETH") + &price("UNI", "ETH"),
+            "FILE:13: prices.sources.0.quote: ",
+        ),
+    ] {
+        let error = load(&format!("{GOOD}{text}")).unwrap_err();
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with(expected),
+            "{error}\nnot only {expected}"
+        );
+    }
+    let error = load(&format!("{GOOD}[bus]\nredis_ca = \"ca.pem\"\n")).unwrap_err();
+    assert!(error.contains("bus.redis_ca: requires"), "{error}");
 }
 
 #[test]

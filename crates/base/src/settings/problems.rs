@@ -121,12 +121,6 @@ impl Problems {
         self.unreadable.push(problem);
     }
 
-    /// Reports a number out of its range.
-    pub(super) fn out_of_range(&mut self, path: &str, message: String) {
-        self.replaced.insert(path.to_owned());
-        self.refused.push(Problem::new(path, message));
-    }
-
     /// Reports a key that the section does not have.
     pub(super) fn unknown_key(&mut self, path: &str, siblings: &[&str], section_has: &Table) {
         let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -202,6 +196,12 @@ impl Problems {
         if !has(&self.replaced, &problem.key) {
             self.refused.push(problem);
         }
+    }
+
+    /// [`Problems::add`] of a value that nothing is compared with: it counts as reported.
+    pub fn refuse(&mut self, key: &str, message: impl Into<String>) {
+        self.add(key, message);
+        self.replaced.insert(key.to_owned());
     }
 
     /// [`Problems::add`] unless `valid`.

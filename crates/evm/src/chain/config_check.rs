@@ -18,11 +18,9 @@ pub fn check(chains: &[ChainConfig], found: &mut Problems) {
     let mut ids = BTreeSet::new();
     for (at, chain) in chains.iter().enumerate() {
         let key = |name: &str| format!("chains.{at}.{name}");
-        found.check(
-            chain.chain_id > 0 && i64::try_from(chain.chain_id).is_ok(),
-            &key("chain_id"),
-            "must be above 0 and below 2^63",
-        );
+        if chain.chain_id == 0 || i64::try_from(chain.chain_id).is_err() {
+            found.refuse(&key("chain_id"), "must be above 0 and below 2^63");
+        }
         found.check(
             found.is_reported(&key("chain_id")) || ids.insert(chain.chain_id),
             &key("chain_id"),

@@ -134,6 +134,46 @@ fn errors_name_their_key() {
 }
 
 #[test]
+fn every_problem_of_an_entry_is_reported() {
+    let shy = json!({ "type": "event", "name": "Shy", "inputs": [], "anonymous": true });
+    let mut abi = abi();
+    abi.as_array_mut().unwrap().push(shy);
+    let file = AbiFile::new(&abi.to_string());
+    let keys = |more: &str| -> Vec<String> {
+        let text = format!("name = \"a b\"\nabi = {:?}\n{more}", file.0);
+        let problems = compile(&[toml::from_str(&text).unwrap()], &[1]).unwrap_err();
+        let keys = problems.into_iter().map(|problem| problem.key);
+        keys.map(|key| key.replace("contracts.0.", "")).collect()
+    };
+    let events = "chain_id = 5\nevents = [\"Nope\", \"Shy\", \"Made\", \"No\"]";
+    assert_eq!(
+        keys(events),
+        ["name", "chain_id", "address", "events", "events", "events"]
+    );
+    let factory = |more: &str| {
+        keys(&format!(
+            "{ADDRESS}events = [\"Nope\"]\nfactory = {{ address = [], {more} }}"
+        ))
+    };
+    for (more, key) in [
+        ("event = \"Moved\", parameter = \"to\"", "factory.event"),
+        (
+            "event = \"Made\", parameter = \"count\"",
+            "factory.parameter",
+        ),
+        (
+            "event = \"Made\", parameter = \"pair\", abi = \"no\"",
+            "factory.abi",
+        ),
+    ] {
+        assert_eq!(
+            factory(more),
+            ["name", "factory", "events", "factory.address", key]
+        );
+    }
+}
+
+#[test]
 fn unreadable_event_does_not_reject_abi() {
     let shy = json!({ "type": "event", "name": "Shy", "inputs": [], "anonymous": true });
     let input = json!({ "name": "", "type": "uint8", "indexed": true });

@@ -4,6 +4,7 @@
 //! gives nothing and is counted. The cost of a log is bounded by its size, whatever its offsets claim. Assumes that the
 //! operator supplies the ABI files.
 
+mod abi;
 mod address_index;
 mod config;
 mod contract_error;

@@ -28,10 +28,30 @@ impl<'a> Quotes<'a> {
         let has_sources = ["token", "quote"]
             .iter()
             .all(|key| !reported.is_reported_in_list("prices.sources", key));
-        Self {
+        let mut quotes = Self {
             tokens: has_tokens.then_some(tokens),
-            paths: has_sources.then(|| QuotePaths::new(config)),
+            paths: None,
+        };
+        if has_sources {
+            // What is quoted in a wrong quote is a consequence.
+            let wrong = config
+                .sources
+                .iter()
+                .filter(|source| quotes.is_wrong(source));
+            let wrong = wrong.map(|source| source.kind.quote());
+            quotes.paths = Some(QuotePaths::with_quotes(config, wrong));
         }
+        quotes
+    }
+
+    /// Whether the quote is neither USD nor a tracked token, or the token itself.
+    fn is_wrong(&self, source: &SourceConfig) -> bool {
+        let quote = source.kind.quote();
+        let is_tracked = |quote: &Token| self.tokens.is_none_or(|tokens| tokens.contains(quote));
+        quote != USD
+            && !quote
+                .parse::<Token>()
+                .is_ok_and(|quote| quote != source.token && is_tracked(&quote))
     }
 
     /// Fails if the quote of a source cannot be converted to USD.
