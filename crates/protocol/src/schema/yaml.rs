@@ -43,7 +43,7 @@ fn write_map(map: &Map<String, Value>, indent: usize, out: &mut String) {
     for (key, value) in map {
         let _ = write!(out, "{:indent$}{}:", "", string(key));
         match (key.as_str(), value) {
-            ("properties", Value::Object(_)) => {
+            ("properties", Value::Object(all)) if !all.is_empty() => {
                 out.push('\n');
                 for (name, property) in properties(map) {
                     let _ = write!(out, "{:1$}{2}:", "", indent + 2, string(name));
@@ -59,9 +59,10 @@ fn write_map(map: &Map<String, Value>, indent: usize, out: &mut String) {
 fn flow(value: &Value) -> Option<String> {
     let text = match value {
         Value::Object(map) if map.is_empty() => "{}".to_owned(),
-        Value::Object(map) if map.len() == 1 && map.contains_key("$ref") => {
-            format!("{{ $ref: {} }}", scalar(&map["$ref"]))
-        }
+        Value::Object(map) if map.len() == 1 => match map.get("$ref") {
+            Some(reference) if is_scalar(reference) => format!("{{ $ref: {} }}", scalar(reference)),
+            _ => return None,
+        },
         Value::Array(items) if items.iter().all(is_scalar) => {
             let items: Vec<String> = items.iter().map(scalar).collect();
             format!("[{}]", items.join(", "))
@@ -82,22 +83,52 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Plain if that cannot be mistaken for something else, else in single quotes.
+/// Plain if that cannot be mistaken for something else, else in single quotes; in double quotes if it has characters that
+/// must be escaped.
 fn string(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$')
-        && !text.ends_with(' ')
-        && !text.contains([
-            '\n', '\'', '"', '[', ']', '{', '}', ',', '`', '&', '*', '!', '|', '>', '%', '@',
-        ])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.ends_with(':')
-        && !matches!(
-            text,
-            "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n"
-        );
-    match plain {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "''")),
+    if text.contains(must_be_escaped) {
+        escaped(text)
+    } else if is_plain(text) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
     }
 }
+
+/// Also what is valid in single quotes but not on one line, or only in some versions of YAML.
+fn must_be_escaped(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
+}
+
+fn escaped(text: &str) -> String {
+    let inner = text.chars().fold(String::new(), |mut out, c| {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if must_be_escaped(c) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+        out
+    });
+    format!("\"{inner}\"")
+}
+
+/// Whether no version of YAML takes the text for anything else than this text.
+fn is_plain(text: &str) -> bool {
+    let indicators = ":#'\"[]{},`&*!|>%@";
+    let words = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$')
+        && !text.ends_with(char::is_whitespace)
+        && !text.contains(|c: char| indicators.contains(c))
+        && !words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+#[path = "yaml_tests.rs"]
+mod tests;
