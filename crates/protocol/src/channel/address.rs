@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "address",
     forms: &["address:ADDRESS"],
+    examples: &["address:0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045"],
     parse: |rest| parse_hex(rest).map(Channel::Address).ok_or(ADDRESS),
     write_rest: |channel, f| match channel {
         Channel::Address(address) => write!(f, ":{address}"),

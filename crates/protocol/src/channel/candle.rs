@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "candle",
     forms: &["candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d)"],
+    examples: &["candle:ETH:1m"],
     parse,
     write_rest: |channel, f| match channel {
         Channel::Candle(token, interval) => write!(f, ":{token}:{interval}"),

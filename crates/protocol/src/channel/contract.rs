@@ -11,6 +11,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "contract",
     forms: &["contract:NAME", "contract:NAME:EVENT"],
+    examples: &["contract:usdc", "contract:usdc:transfer"],
     parse,
     write_rest: |channel, f| match channel {
         Channel::Contract(name, None) => write!(f, ":{name}"),

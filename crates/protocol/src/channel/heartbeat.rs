@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "heartbeat",
     forms: &["heartbeat"],
+    examples: &["heartbeat"],
     parse: |rest| match rest {
         None => Ok(Channel::Heartbeat),
         Some(_) => Err(NO_SUFFIX),

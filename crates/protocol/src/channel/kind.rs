@@ -12,6 +12,8 @@ pub struct ChannelKind {
     pub prefix: &'static str,
     /// The forms of names, for error messages: the prefix, and placeholders in capitals.
     pub forms: &'static [&'static str],
+    /// A canonical name of each form.
+    pub examples: &'static [&'static str],
     /// Parses what follows `prefix:` in a name; `None` without a `:`. The error is the reason for a client.
     pub parse: fn(Option<&str>) -> Result<Channel, &'static str>,
     /// Writes what follows the prefix, with its `:`.

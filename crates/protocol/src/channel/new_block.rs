@@ -9,6 +9,7 @@ use crate::{ChainId, EventName};
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "new-block",
     forms: &["new-block", "new-block:CHAIN_ID"],
+    examples: &["new-block", "new-block:10"],
     parse,
     write_rest: |channel, f| match channel {
         Channel::NewBlock(Some(chain)) => write!(f, ":{chain}"),

@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "price",
     forms: &["price:TOKEN"],
+    examples: &["price:ETH"],
     parse: |rest| match rest.unwrap_or_default().parse() {
         Ok(token) => Ok(Channel::Price(token)),
         Err(_) => Err(TOKEN),

@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "tx",
     forms: &["tx:HASH"],
+    examples: &["tx:0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"],
     parse: |rest| parse_hex(rest).map(Channel::Tx).ok_or(HASH),
     write_rest: |channel, f| match channel {
         Channel::Tx(hash) => write!(f, ":{hash}"),

@@ -9,6 +9,7 @@ use crate::EventName;
 pub(super) static KIND: ChannelKind = ChannelKind {
     prefix: "user",
     forms: &["user:SUBJECT"],
+    examples: &["user:alice"],
     parse: |rest| match rest {
         Some(subject) if !subject.is_empty() && !subject.chars().any(char::is_control) => {
             Ok(Channel::User(subject.into()))

@@ -24,14 +24,18 @@ impl Names {
 /// The channels of a request: either `channel` or `channels`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "ChannelNames"))]
+#[cfg_attr(feature = "schema", schemars(
+    rename = "ChannelNames",
+    extend("oneOf" = [{ "required": ["channel"] }, { "required": ["channels"] }]),
+))]
 pub(crate) struct NamesData {
     /// One channel, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = crate::schema::channel_names())))]
     channel: Option<String>,
     /// Several channels, answered channel by channel; at most 100 (`limits.channels_per_request`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 100)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100)))]
     channels: Option<Vec<String>>,
 }
 

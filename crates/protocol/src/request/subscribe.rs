@@ -79,7 +79,17 @@ pub struct IntervalError(u64);
 /// The channels to subscribe to, either `channel` or `channels`, and the options of their subscriptions.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Subscribe"))]
+#[cfg_attr(feature = "schema", schemars(rename = "Subscribe", extend("allOf" = [
+    // A single seq is that of one channel.
+    { "not": {
+        "required": ["channels", "since"],
+        "properties": { "channels": { "minItems": 2 }, "since": { "type": "integer" } },
+    } },
+    { "not": {
+        "required": ["interval", "mode"],
+        "properties": { "interval": { "minimum": 1 }, "mode": { "const": "all" } },
+    } },
+])))]
 pub(crate) struct SubscribeData {
     #[serde(flatten)]
     names: NamesData,

@@ -80,12 +80,17 @@ impl Schemas {
             }
             "anyOf" => schemas.iter().any(|schema| matches(&schema)),
             "oneOf" => schemas.iter().filter(matches).count() == 1,
+            "not" => !self.has_all(rule, value),
             "const" => value == rule,
             "enum" => schemas.contains(value),
             "type" if rule.is_array() => schemas.iter().any(|ty| is_of_type(value, ty)),
             "type" => is_of_type(value, rule),
             "minimum" => integer(value).is_none_or(|value| integer(rule) <= Some(value)),
             "maximum" => integer(value).is_none_or(|value| Some(value) <= integer(rule)),
+            "minItems" => value.as_array().is_none_or(|items| {
+                rule.as_u64()
+                    .is_some_and(|least| items.len() as u64 >= least)
+            }),
             "maxItems" => value
                 .as_array()
                 .is_none_or(|items| rule.as_u64().is_some_and(|most| items.len() as u64 <= most)),
@@ -115,6 +120,18 @@ impl Schemas {
                     format!("cannot check the keyword {keyword}"),
                 ));
             }
+        })
+    }
+
+    /// Whether an object has the required keys of a schema, with the values that it describes, and perhaps others.
+    fn has_all(&self, schema: &Value, value: &Value) -> bool {
+        let keys = schema["required"].as_array().into_iter().flatten();
+        keys.filter_map(Value::as_str).all(|key| {
+            let value = value.get(key);
+            value.is_some_and(|value| {
+                self.check_value(&schema["properties"][key], value, "")
+                    .is_ok()
+            })
         })
     }
 

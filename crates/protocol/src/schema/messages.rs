@@ -157,6 +157,8 @@ impl Builder {
         channel["description"] = format!("The canonical name: {}.", kind.forms.join(" or ")).into();
         if *kind.forms == [kind.prefix] {
             channel["const"] = kind.prefix.into();
+        } else {
+            channel["examples"] = kind.examples.into();
         }
         payload.required("channel", channel);
         if !matches!(kind.storage, StorageRule::Live) {

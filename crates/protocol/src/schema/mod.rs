@@ -6,18 +6,22 @@
 
 mod asyncapi;
 mod check;
+mod examples;
 mod messages;
 mod patterns;
 mod types;
 mod typescript;
 mod yaml;
 
-pub(crate) use self::types::{Arguments, Hash, Usd};
 pub use self::{
     asyncapi::asyncapi,
     check::Mismatch,
     messages::{Message, Schemas, Sender},
     typescript::typescript,
+};
+pub(crate) use self::{
+    examples::channel_names,
+    types::{Arguments, Hash, Usd},
 };
 
 /// The first line of generated files.
