@@ -4,12 +4,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chaincast_protocol::schema::{Schemas, Sender};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
     contracts::with_contracts,
-    support::{Connection, Query, Received, TIMEOUT, Transport, World, WsClient, mint},
+    support::{
+        Connection, Query, Received, TIMEOUT, Transport, World, WsClient, mint, rejected_join,
+    },
 };
 
 const TTL: Duration = Duration::from_secs(600);
@@ -34,10 +37,14 @@ const EVENTS: [&str; 15] = [
     "transaction-update",
 ];
 
-/// A session of a user whose JWT expires after `ttl`.
-async fn connect(world: &World, ttl: Duration) -> WsClient {
+/// Sessions in JSON and in MessagePack of a user whose JWT expires after `ttl`.
+async fn connect(world: &World, ttl: Duration) -> [WsClient; 2] {
     let token = mint("alice", None, None, ttl);
-    WsClient::connect(&format!("{}?token={token}", world.server.realtime())).await
+    let url = format!("{}?token={token}", world.server.realtime());
+    [
+        WsClient::connect(&url).await,
+        WsClient::connect_packed(&url).await,
+    ]
 }
 
 async fn create_alert(world: &World) {
@@ -98,48 +105,54 @@ async fn schemas_describe_every_live_message() {
     let world = with_contracts(World::start().await).await;
     let quote = world.deployment.tokens.last().unwrap().symbol.clone();
     let holder = world.market.holders()[0];
-    let mut ws = connect(&world, TTL).await;
-    let joined = ws
-        .subscribe(json!({ "channels": [
-            "new-block", "price:ETH", "candle:ETH:1m", "contract:cash", "heartbeat", "user:alice",
-            format!("address:{holder}"), "nope",
-        ]}))
-        .await;
-    assert_eq!(joined["channels"].as_array().unwrap().len(), 8);
-    make_requests(&mut ws).await;
+    let mut clients = connect(&world, TTL).await;
+    for client in &mut clients {
+        let joined = client
+            .subscribe(json!({ "channels": [
+                "new-block", "price:ETH", "candle:ETH:1m", "contract:cash", "heartbeat", "user:alice",
+                format!("address:{holder}"), "nope",
+            ]}))
+            .await;
+        assert_eq!(joined["channels"].as_array().unwrap().len(), 8);
+        make_requests(client).await;
+    }
 
     create_alert(&world).await;
     world.set_feed("ETH", 4_321).await;
     world.transfer(&quote, 77).await;
-    let sent = expect(&mut ws, "transfer", |message| {
-        message["data"]["args"]["value"] == "77"
-    })
-    .await;
-    let hash = sent["data"]["transactionHash"].as_str().unwrap();
-    ws.subscribe(json!({"channel": format!("tx:{hash}")})).await;
+    for client in &mut clients {
+        let sent = expect(client, "transfer", |message| {
+            message["data"]["args"]["value"] == "77"
+        })
+        .await;
+        let hash = sent["data"]["transactionHash"].as_str().unwrap();
+        let channel = format!("tx:{hash}");
+        client.subscribe(json!({ "channel": channel })).await;
+    }
     world.caught_up().await;
     world.control.reorg(1).await.unwrap();
     world.control.mine(1).await.unwrap();
-    expect(&mut ws, "reorged transaction", |message| {
-        message["data"]["status"] == "reorged"
-    })
-    .await;
+    for client in &mut clients {
+        expect(client, "reorged transaction", |message| {
+            message["data"]["status"] == "reorged"
+        })
+        .await;
+    }
     // The node of a world finalizes blocks two epochs, 2,000 blocks, behind its head.
     world.control.mine(2_001).await.unwrap();
 
-    for event in EVENTS {
-        match event {
-            // Received above.
-            "contract-event" => {}
-            "token-expiring" => {
-                // Sent 30 s before the end of the session.
-                let mut short = connect(&world, Duration::from_secs(29)).await;
-                short.event(event).await;
-            }
-            _ => {
-                expect(&mut ws, event, |message| message["event"] == event).await;
+    join_all(clients.iter_mut().map(|client| async move {
+        for event in EVENTS {
+            // The first is received above, the second below.
+            if !["contract-event", "token-expiring"].contains(&event) {
+                expect(client, event, |message| message["event"] == event).await;
             }
         }
+    }))
+    .await;
+    // Sent 30 s before the end of the session.
+    for mut client in connect(&world, Duration::from_secs(29)).await {
+        client.event("token-expiring").await;
     }
     let schemas = Schemas::new();
     let messages = schemas.messages.iter();
@@ -147,7 +160,13 @@ async fn schemas_describe_every_live_message() {
     let known: BTreeSet<&str> = sent_by_server.map(|message| &*message.event).collect();
     let received: BTreeSet<&str> = EVENTS.into_iter().chain(ANSWERS).collect();
     assert_eq!(received, known, "every kind is received here");
-    world.server.stop().await;
+
+    let closed = async {
+        for client in &mut clients {
+            assert_eq!(u16::from(client.closed().await.unwrap().code), 1001);
+        }
+    };
+    tokio::join!(world.server.stop(), closed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,6 +198,11 @@ async fn schemas_describe_other_transports() {
                 connection.send_request(event, &data).await;
                 connection.receive_response().await;
             }
+            connection
+                .emit("subscribe", &json!({"channel": "nope"}))
+                .await;
+            let refused = |received: &Received| matches!(received, Received::Other(other) if other["data"]["channel"] == "nope");
+            while !refused(&timeout(TIMEOUT, connection.receive()).await.unwrap()) {}
         }
         world.set_feed("ETH", price).await;
         let mut missing: BTreeSet<&str> = channels.into();
@@ -190,6 +214,19 @@ async fn schemas_describe_other_transports() {
                 Err(_) => panic!("{transport:?} received nothing of {missing:?}"),
             };
         }
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_describe_rejected_joins() {
+    let world = World::start().await;
+    for (packet, code) in [
+        ("40/other,", Value::Null),
+        (r#"40/realtime,{"token":"no"}"#, "UNAUTHORIZED".into()),
+    ] {
+        let rejection = rejected_join(world.server.url(), packet).await;
+        assert_eq!(rejection["data"]["code"], code, "{packet}: {rejection}");
     }
     world.server.stop().await;
 }

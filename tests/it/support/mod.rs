@@ -27,7 +27,7 @@ mod ws;
 
 pub use authority::Authority;
 pub use bare_gateway::BareGateway;
-pub use connection::{Connection, Query, Received, Transport};
+pub use connection::{Connection, Query, Received, Transport, rejected_join};
 pub use database::fresh_database;
 pub use follower::{Follower, Mode, Subscription};
 pub use hardhat::Hardhat;
@@ -46,6 +46,9 @@ pub use temp_dir::TempDir;
 pub use test_writer::TestWriter;
 pub use tls_proxy::TlsProxy;
 pub use wait::{TIMEOUT, eventually};
-pub use wire_check::{assert_answer_described, assert_described, assert_merged_described};
+pub use wire_check::{
+    assert_answer_described, assert_close_described, assert_described, assert_merged_described,
+    assert_packed_described, assert_rejection_described,
+};
 pub use world::{World, mint};
 pub use ws::WsClient;

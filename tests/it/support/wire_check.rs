@@ -3,8 +3,11 @@
 use std::sync::LazyLock;
 
 use chaincast_protocol::{
-    Event, EventName, Heartbeat, Refusal, ServerMessage,
-    control::{Ack, Closed, Connected, Pong, RefusedChannel, TokenExpiring},
+    CloseReason, DECIMALS, Event, EventName, Heartbeat, Refusal, ServerMessage,
+    control::{
+        Ack, Closed, ConnectError, Connected, Pong, RefusedChannel, RetryAfter, TokenExpiring,
+    },
+    msgpack,
     schema::Schemas,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -32,6 +35,37 @@ pub fn assert_described(text: &str) {
         "heartbeat" => assert_eq!(parsed(&again), parsed(sent)),
         _ => assert_eq!(again, sent, "{text}"),
     }
+}
+
+/// Checks a WebSocket message in MessagePack, and returns it as in JSON: its amounts must be strings.
+pub fn assert_packed_described(bytes: &[u8]) -> String {
+    let mut text = msgpack::to_json(bytes).unwrap();
+    for key in DECIMALS {
+        let start = format!("\"{key}\":");
+        let mut from = 0;
+        while let Some(at) = text[from..].find(&start) {
+            from += at + start.len();
+            let rest = text[from..].strip_prefix('"');
+            let rest = rest.unwrap_or_else(|| panic!("{key} is not a string in {text}"));
+            let amount = rest.split('"').next().unwrap().to_owned();
+            text.replace_range(from..from + amount.len() + 2, &amount);
+        }
+    }
+    assert_described(&text);
+    text
+}
+
+/// Checks the reason of a close frame.
+pub fn assert_close_described(code: u16, reason: &str) {
+    let going_away = CloseReason::GoingAway { retry_after_ms: 0 };
+    if code == going_away.code() {
+        check_as::<RetryAfter>("RetryAfter", &parsed(reason));
+    }
+}
+
+/// Checks the payload of a packet that rejects a join of a Socket.IO client.
+pub fn assert_rejection_described(json: &str) {
+    check_as::<ConnectError>("ConnectError", &parsed(json));
 }
 
 /// Checks an event of another transport, where the position is among the data.

@@ -8,10 +8,13 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http, protocol::CloseFrame},
 };
 
-use super::{TIMEOUT, assert_described};
+use super::{TIMEOUT, assert_close_described, assert_described, assert_packed_described};
+use chaincast_protocol::msgpack;
 
 pub struct WsClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Whether requests and messages are MessagePack.
+    packed: bool,
     next_id: u64,
     /// Messages that arrived while another was awaited, in order.
     pub backlog: Vec<Value>,
@@ -20,6 +23,14 @@ pub struct WsClient {
 impl WsClient {
     pub async fn connect(url: &str) -> Self {
         Self::try_connect(url, &[]).await.unwrap()
+    }
+
+    /// With messages in MessagePack.
+    pub async fn connect_packed(url: &str) -> Self {
+        let protocol = ("sec-websocket-protocol", "chaincast.v1.msgpack");
+        let mut client = Self::try_connect(url, &[protocol]).await.unwrap();
+        client.packed = true;
+        client
     }
 
     /// With headers; returns the error of a rejected handshake.
@@ -33,6 +44,7 @@ impl WsClient {
         let (socket, _) = connect_async(request).await?;
         Ok(Self {
             socket,
+            packed: false,
             next_id: 1,
             backlog: Vec::new(),
         })
@@ -50,6 +62,7 @@ impl WsClient {
             .unwrap();
         Self {
             socket,
+            packed: false,
             next_id: 1,
             backlog: Vec::new(),
         }
@@ -67,8 +80,15 @@ impl WsClient {
     pub async fn request(&mut self, event: &str, data: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
-        self.send_text(json!({ "id": id, "event": event, "data": data }).to_string())
-            .await;
+        let text = json!({ "id": id, "event": event, "data": data }).to_string();
+        match self.packed {
+            true => {
+                let mut bytes = Vec::new();
+                msgpack::from_json(&text, &mut bytes).unwrap();
+                self.send_frame(Message::binary(bytes)).await.unwrap();
+            }
+            false => self.send_text(text).await,
+        }
         self.expect(&format!("the response to {event} {data}"), |message| {
             message["id"] == json!(id)
         })
@@ -132,6 +152,10 @@ impl WsClient {
                     assert_described(&text);
                     return serde_json::from_str(&text).unwrap();
                 }
+                Some(Ok(Message::Binary(bytes))) if self.packed => {
+                    let text = assert_packed_described(&bytes);
+                    return serde_json::from_str(&text).unwrap();
+                }
                 Some(Ok(Message::Close(close))) => {
                     panic!("closed with {close:?} while waiting for {what}")
                 }
@@ -156,7 +180,12 @@ impl WsClient {
     pub async fn closed(&mut self) -> Option<CloseFrame> {
         loop {
             match self.frame("the close").await {
-                Some(Ok(Message::Close(close))) => return close,
+                Some(Ok(Message::Close(close))) => {
+                    if let Some(close) = &close {
+                        assert_close_described(close.code.into(), &close.reason);
+                    }
+                    return close;
+                }
                 Some(Ok(Message::Text(text))) => {
                     self.backlog.push(serde_json::from_str(&text).unwrap())
                 }

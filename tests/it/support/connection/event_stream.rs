@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Query, Received, from_merged};
+use super::{super::assert_merged_described, Query, Received, from_merged};
 
 pub struct EventStream {
     response: reqwest::Response,
@@ -71,6 +71,7 @@ fn parse(block: &str) -> Option<Received> {
         serde_json::from_str(field("data")?).unwrap(),
     );
     if event == "closed" {
+        assert_merged_described(event, &data);
         let code = data["code"].as_u64().unwrap() as u16;
         return Some(Received::Closed(
             code,

@@ -14,6 +14,7 @@ use super::{TIMEOUT, assert_answer_described, assert_merged_described};
 pub use event_stream::EventStream;
 use polling::Polling;
 use socketio::SocketIo;
+pub use socketio::rejected_join;
 use websocket::WebSocket;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,15 @@ impl Connection {
         }
     }
 
+    /// Sends a request of a Socket.IO client that wants no response.
+    pub async fn emit(&mut self, event: &str, data: &Value) {
+        match self {
+            Self::SocketIo(connection) => connection.emit(event, data).await,
+            Self::Polling(connection) => connection.emit(event, data).await,
+            Self::WebSocket(_) | Self::EventStream(_) => panic!("not a Socket.IO client"),
+        }
+    }
+
     /// Receives up to the next response.
     pub async fn receive_response(&mut self) -> Value {
         loop {
@@ -163,7 +173,9 @@ fn packet(text: &str) -> Option<Received> {
 
 const JOIN: &str = r#"40/realtime,{"autoSubscribe":false}"#;
 
-fn request(id: u64, event: &str, data: &Value) -> String {
+/// Without an id, the server sends no response.
+fn request(id: Option<u64>, event: &str, data: &Value) -> String {
+    let id = id.map(|id| id.to_string()).unwrap_or_default();
     format!("42/realtime,{id}{}", json!([event, data]))
 }
 

@@ -40,7 +40,12 @@ impl Polling {
 
     pub async fn send_request(&mut self, event: &str, data: &Value) {
         self.requests_sent += 1;
-        self.post(request(self.requests_sent, event, data)).await;
+        self.post(request(Some(self.requests_sent), event, data))
+            .await;
+    }
+
+    pub async fn emit(&mut self, event: &str, data: &Value) {
+        self.post(request(None, event, data)).await;
     }
 
     pub async fn receive(&mut self) -> Received {

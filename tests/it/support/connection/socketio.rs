@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 use super::{
+    super::assert_rejection_described,
     JOIN, Received, packet, request,
     websocket::{connect, text},
 };
@@ -29,7 +30,12 @@ impl SocketIo {
 
     pub async fn send_request(&mut self, event: &str, data: &Value) {
         self.requests_sent += 1;
-        let text = request(self.requests_sent, event, data);
+        let text = request(Some(self.requests_sent), event, data);
+        self.socket.send(Message::text(text)).await.ok();
+    }
+
+    pub async fn emit(&mut self, event: &str, data: &Value) {
+        let text = request(None, event, data);
         self.socket.send(Message::text(text)).await.ok();
     }
 
@@ -48,4 +54,17 @@ impl SocketIo {
             }
         }
     }
+}
+
+/// Sends a packet that joins a namespace, which must be rejected. Returns the payload of the rejection.
+pub async fn rejected_join(base: &str, packet: &str) -> Value {
+    let socket = connect(base, "/socket.io/?EIO=4&transport=websocket").await;
+    let mut socket = socket.unwrap();
+    assert!(text(&mut socket).await.unwrap().starts_with('0'));
+    socket.send(Message::text(packet)).await.unwrap();
+    let answer = text(&mut socket).await.unwrap();
+    assert!(answer.starts_with("44/"), "{answer}");
+    let (_, json) = answer.split_once(',').unwrap();
+    assert_rejection_described(json);
+    serde_json::from_str(json).unwrap()
 }

@@ -6,7 +6,10 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message},
 };
 
-use super::{super::assert_described, Received, message};
+use super::{
+    super::{assert_close_described, assert_described},
+    Received, message,
+};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -31,6 +34,7 @@ pub async fn text(socket: &mut Socket) -> Result<String, (u16, String)> {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
             Some(Ok(Message::Close(Some(frame)))) => {
+                assert_close_described(frame.code.into(), &frame.reason);
                 return Err((frame.code.into(), frame.reason.to_string()));
             }
             Some(Ok(Message::Close(None)) | Err(_)) | None => return Err((1006, String::new())),
