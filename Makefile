@@ -21,6 +21,7 @@ dev: ## run everything on this machine: database, chain, demo market, indexer, g
 test: ## run all tests
 	@scripts/setup test
 	cargo test --workspace $(CARGO_LOCKED) $(ARGS)
+	node clients/typescript/test/run.mjs
 	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
 
 bench: ## run the performance suites: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"
@@ -54,7 +55,7 @@ contracts: ## recompile contracts/ into contracts/artifacts/ and abi/
 	@scripts/setup dev
 	scripts/compile-contracts
 
-generate: ## write config/default.toml, docs/asyncapi.yaml and docs/realtime.d.ts from the sources
+generate: ## write config/default.toml, docs/asyncapi.yaml, docs/realtime.d.ts and web/client.js from the sources
 	@scripts/setup dev
 	scripts/generate
 

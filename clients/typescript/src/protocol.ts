@@ -1,0 +1,882 @@
+// Generated from the types of crates/protocol by `make generate`; do not edit.
+//
+// The messages of the realtime protocol in JSON; docs/protocol.md describes them.
+//
+// A `Decimal` has more digits than a JavaScript number: JSON.parse rounds it to the nearest double. Messages can have
+// events and fields that this version does not know.
+
+/** The data of `ack`; the request decides which one it is. */
+export type Ack =
+  /** Of `subscribe` with `channel`. */
+  | Subscribed
+  /** Of `unsubscribe` with `channel`. */
+  | Unsubscribed
+  /** Of `subscriptions`. */
+  | Subscriptions
+  /** Of `subscribe` and `unsubscribe` with `channels`. */
+  | ChannelResults
+  /** Of `acknowledge`. */
+  | Acknowledged
+  /** Of a request that failed. Only Socket.IO has it; other transports send `error`. */
+  | Failed
+  /** Of `auth`. */
+  | Authenticated;
+
+/** Acknowledges deliveries of price alerts: no later snapshot includes them. */
+export interface Acknowledge {
+  /** Ids of deliveries; at most 1,000 (`limits.acknowledged_ids`). */
+  ids: number[];
+}
+
+/** The deliveries were acknowledged. */
+export interface Acknowledged {
+  /** How many were not acknowledged before. */
+  acknowledged: number;
+  success: true;
+}
+
+/** An address with its checksum (EIP-55). */
+export type Address = string;
+
+/** Blocks with activity of the address left the canonical chain: their updates are invalid. Updates of the new branch follow. */
+export interface AddressReorg {
+  chainId: number;
+  commonAncestor: BlockRef;
+  /** Dropped blocks with activity of the address, newest first. */
+  dropped: BlockRef[];
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A transaction from or to the address, or the one that created it. */
+export interface AddressTransaction {
+  chainId: number;
+  hash: Hash;
+  /** Null before Byzantium. */
+  status: TransactionResult | null;
+  blockNumber: number;
+  blockHash: Hash;
+  /** The header's timestamp, in seconds. */
+  blockTimestamp: number;
+  transactionIndex: number;
+  from: Address;
+  /** Null if it creates a contract. */
+  to: Address | null;
+  /** The created contract. */
+  contractAddress: Address | null;
+  /** In wei. */
+  value: Quantity;
+  nonce: Quantity;
+  /** Its EIP-2718 type; 0 is a legacy transaction. */
+  type: number;
+  gasLimit: Quantity;
+  /** In wei, like the other prices and fees; null for a transaction with a dynamic fee. */
+  gasPrice: Quantity | null;
+  /** Null for a transaction without a dynamic fee, like the priority fee. */
+  maxFeePerGas: Quantity | null;
+  maxPriorityFeePerGas: Quantity | null;
+  gasUsed: Quantity;
+  cumulativeGasUsed: Quantity;
+  effectiveGasPrice: Quantity;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A transfer from or to the address. */
+export interface AddressTransfer {
+  chainId: number;
+  blockNumber: number;
+  blockHash: Hash;
+  /** The header's timestamp, in seconds. */
+  blockTimestamp: number;
+  /** Null when unknown. */
+  transactionHash: Hash | null;
+  transactionIndex: number;
+  source: TransferSource;
+  /** Null if `source` is `transaction`. */
+  logIndex: number | null;
+  /** Position within the log; above 0 only in an ERC-1155 batch. */
+  position: number;
+  standard: TokenStandard;
+  /** The token contract; null for the native coin. */
+  token: Address | null;
+  from: Address;
+  to: Address;
+  /** Null for ERC-20 and the native coin. */
+  tokenId: Quantity | null;
+  /** In wei, or the token's smallest unit. */
+  amount: Quantity;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** The side of the threshold on which an alert fires. The threshold itself belongs to both sides. */
+export type AlertCondition =
+  /** The price is at the threshold or above it. */
+  | "above"
+  /** The price is at the threshold or below it. */
+  | "below";
+
+/** By name, in ABI order; docs/protocol.md has the types. */
+export type Arguments = Record<string, unknown>;
+
+/** Authenticates the session, or renews its JWT. */
+export interface Auth {
+  /** A JWT; an empty one counts as none. */
+  token: string;
+}
+
+/** The JWT was accepted. */
+export interface Authenticated {
+  success: true;
+  /** The authenticated user. */
+  user: User | null;
+  /** Channels whose subscriptions ended because the new JWT does not allow them. */
+  unsubscribed?: string[];
+}
+
+/** No reorg will drop this block or an older one. */
+export interface BlockFinalized {
+  number: number;
+  hash: Hash;
+  chainId: number;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A block by height and hash. The height alone does not identify the branch. */
+export interface BlockRef {
+  number: number;
+  hash: Hash;
+}
+
+/** The length of a candle. */
+export type CandleInterval = "1m" | "5m" | "15m" | "1h" | "4h" | "1d";
+
+/** A candle was updated, closed, or corrected after its close. Each update has the whole candle, which replaces the one with the same `timestamp`. */
+export interface CandleUpdate {
+  token: Token;
+  interval: CandleInterval;
+  /** Start of the candle, in ms since the Unix epoch. */
+  timestamp: number;
+  open: Decimal;
+  high: Decimal;
+  low: Decimal;
+  close: Decimal;
+  /** Number of prices in the candle. */
+  count: number;
+  /** Whether its interval has ended. The update is sent again if a late price corrects the candle. */
+  closed: boolean;
+  /** Whether it only fills a gap; always false on the channel. */
+  synthetic: false;
+}
+
+/** Current health of a chain, as reported to clients. */
+export interface ChainHealth {
+  chainId: number;
+  /** Number of the newest indexed block; null before the first. */
+  head: number | null;
+  /** Age of that block, by its own timestamp. */
+  headAgeMs: number | null;
+  /** Time since the node last answered; null if it never did. */
+  nodeAgeMs: number | null;
+  status: ChainStatus;
+}
+
+/** Health status of a chain. */
+export type ChainStatus =
+  /** The node answers, and the index is close to it. */
+  | "ok"
+  /** The node answers, but the index is behind it, or the newest block is older than `head_age_ms`. */
+  | "lagging"
+  /** The node does not answer, or no indexer polls it. */
+  | "down";
+
+/** The channels of a request: either `channel` or `channels`. */
+export interface ChannelNames {
+  /** One channel, in any case. */
+  channel?: string;
+  /** Several channels, answered channel by channel; at most 100 (`limits.channels_per_request`). */
+  channels?: string[];
+}
+
+/** The result for one channel of several. */
+export interface ChannelResult {
+  /** In canonical form; as requested, if it failed. */
+  channel: string;
+  success: boolean;
+  /** Why it failed. */
+  error?: Refusal;
+  /** Of a subscription: whether every update after `since` follows. */
+  recovered?: boolean;
+  /** Of a subscription: the channel's newest. */
+  seq?: number;
+}
+
+/** One result per channel, in the order of the request. */
+export interface ChannelResults {
+  channels: ChannelResult[];
+  /** Whether every channel succeeded. */
+  success: boolean;
+}
+
+/** The last event of an event stream; a WebSocket gets a close frame instead. */
+export interface Closed {
+  /** The close code of a WebSocket. */
+  code: number;
+  /** For people; `{"retryAfterMs":N}` with code 1001. */
+  reason: string;
+  /** Whether the client should reconnect without a change. */
+  reconnect: boolean;
+}
+
+/** Why a Socket.IO client could not join the namespace: the payload of `connect_error`. */
+export interface ConnectError {
+  /** For people. */
+  message: string;
+  /** Omitted for an unknown namespace. */
+  data?: ConnectErrorData;
+}
+
+/** The part of a refusal that is for programs. */
+export interface ConnectErrorData {
+  code: ErrorCode;
+  /** Delay before the same request can succeed, in ms. */
+  retryAfterMs?: number;
+}
+
+/** The session is open. */
+export interface Connected {
+  clientId: string;
+  /** Of the database: a seq is valid only within its epoch. */
+  epoch: string;
+  /** Time between the pings of the server, in ms. */
+  pingInterval: number;
+  /** A session that sends nothing for both times is closed. In ms. */
+  pingTimeout: number;
+  /** In ms since the Unix epoch. */
+  serverTime: number;
+  /** The authenticated user. */
+  user: User | null;
+}
+
+/** A configured contract emitted an event. */
+export interface ContractEvent {
+  /** The name in the configuration. */
+  contract: string;
+  /** The name in the ABI. */
+  event: string;
+  address: Address;
+  /** Null if longer than 64 KiB as JSON; the REST API returns them. */
+  args: Arguments | null;
+  blockNumber: number;
+  blockHash: Hash;
+  /** The header's timestamp, in seconds. */
+  blockTimestamp: number;
+  /** Null when unknown. */
+  transactionHash: Hash | null;
+  logIndex: number;
+  chainId: number;
+  /** Server time of the update, in ms. */
+  timestamp: number;
+}
+
+/** The events of the dropped blocks are invalid; those of the new branch follow. */
+export interface ContractReorg {
+  chainId: number;
+  commonAncestor: BlockRef;
+  /** Newest first. */
+  dropped: BlockRef[];
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A number with all its digits; a lossless parser keeps them. In MessagePack a string. */
+export type Decimal = number;
+
+/** Stable codes of `error` events, failed acks and refused HTTP requests. */
+export type ErrorCode =
+  /** Not JSON, or a missing or invalid field. */
+  | "BAD_REQUEST"
+  /** No such event. */
+  | "UNKNOWN_EVENT"
+  /** No such channel, token, chain or contract. */
+  | "UNKNOWN_CHANNEL"
+  /** A JWT is required, or the JWT is invalid. */
+  | "UNAUTHORIZED"
+  /** The JWT does not allow this channel. */
+  | "FORBIDDEN"
+  /** Too many requests; retry after `retryAfterMs`. */
+  | "RATE_LIMITED"
+  /** A limit of the session or of watched transactions and addresses is reached. */
+  | "TOO_MANY_SUBSCRIPTIONS"
+  /** The message exceeds the limit. */
+  | "PAYLOAD_TOO_LARGE"
+  /** The JWT has expired. */
+  | "TOKEN_EXPIRED"
+  /** A failure of the server; retry. */
+  | "INTERNAL";
+
+/** The request failed. */
+export interface Failed {
+  error: Refusal;
+  success: false;
+}
+
+/** 32 bytes in hex. */
+export type Hash = string;
+
+/** The state of the chains, of the price sources and of this session's channels, once a second. */
+export interface Heartbeat {
+  /** Server time, in ms. */
+  timestamp: number;
+  /** Number of the first chain's newest block; null before its first block. */
+  head: number | null;
+  /** State of each configured chain; null when it cannot be read now. */
+  chains: ChainHealth[] | null;
+  /** The newest seq of each channel of this session. A channel is not listed while its updates are being replayed. */
+  seqs: Record<string, number>;
+  /** Price sources without a fresh tick, and all sources on a chain that is down, at most 50; null when they cannot be read now. */
+  staleSources: StaleSource[] | null;
+  /** Number of further stale sources. */
+  moreStaleSources?: number;
+}
+
+/** At most one update per channel in this many ms; 0 for no limit. */
+export type Interval = 0 | 100 | 250 | 1000 | 5000;
+
+/** Whether updates may be skipped for newer ones when the client is slow. */
+export type Mode =
+  /** A slow client gets the newest update instead of all of them. */
+  | "latest"
+  /** Every update, or the session ends. */
+  | "all";
+
+/** A block became the head of the canonical chain. */
+export interface NewBlock {
+  number: number;
+  hash: Hash;
+  parentHash: Hash;
+  /** Server time of the update, in ms. */
+  timestamp: number;
+  /** The header's timestamp, in seconds. */
+  blockTimestamp: number;
+  /** Number of transactions. */
+  transactions: number;
+  gasUsed: Quantity;
+  gasLimit: Quantity;
+  /** In wei; null before EIP-1559. */
+  baseFeePerGas: Quantity | null;
+  chainId: number;
+}
+
+/** The answer to `ping`. */
+export interface Pong {
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A price alert of this user fired. A snapshot is a delivery that was unacknowledged when the client subscribed. */
+export interface PriceAlert {
+  /** Id of this delivery: clients acknowledge it, and use it to detect repetitions. */
+  id: number;
+  alertId: number;
+  token: Token;
+  condition: AlertCondition;
+  threshold: Decimal;
+  /** The price that fired the alert. */
+  price: Decimal;
+  /** Status of that price: `ok`, or `degraded` for an alert with `fireOnDegraded`. */
+  status: "ok" | "degraded";
+  /** Server time of the announcement, in ms. */
+  timestamp: number;
+  /** The user's note. */
+  note?: string;
+}
+
+/** The block that a tick was decoded from. */
+export interface PriceBlock {
+  chainId: number;
+  number: number;
+}
+
+/** Why a price is not `ok`, as published and stored. */
+export type PriceReason =
+  /** Degraded: fewer venues than configured. */
+  | "few_venues"
+  /** Degraded: the confidence interval is too wide, because venues disagree or one is uncertain. */
+  | "disagreement"
+  /** Degraded: the price jumped at a single venue. */
+  | "jump"
+  /** Degraded: a tick was converted with a degraded rate. Stale: no rate is fresh. */
+  | "rate"
+  /** Stale: no tick is fresh. */
+  | "old"
+  /** Stale: otherwise fresh ticks belong to a chain whose node is down. */
+  | "node_down";
+
+/** How reliable a price is. */
+export type PriceStatus =
+  /** Enough fresh venues, and they agree. */
+  | "ok"
+  /** Fewer fresh venues than configured, disagreeing venues, a jump at a single venue, or a conversion rate with one of these problems. */
+  | "degraded"
+  /** No fresh source: the price is the last known one, and outdated. */
+  | "stale";
+
+/** The price of a token, or its status, changed. */
+export interface PriceUpdate {
+  token: Token;
+  /** In the quote currency, for one whole token. */
+  price: Decimal;
+  /** Server time of the update, in ms. */
+  timestamp: number;
+  quote: "USD";
+  /** Possible error of the price, in the quote currency. */
+  confidence: Decimal;
+  /** Names of the sources that were used, sorted. */
+  sources: string[];
+  /** Age of the newest used tick when this was published, in ms. */
+  ageMs: number;
+  status: PriceStatus;
+  /** Every fresh source, by name. One that is neither used nor an outlier is on standby for another one of its venue. */
+  details: PriceUpdateDetail[];
+  /** Why the status is not `ok`; omitted if it is `ok`. */
+  reason?: PriceReason;
+}
+
+/** One source of a published price. */
+export interface PriceUpdateDetail {
+  source: string;
+  /** Age of its tick when this was published, in ms. */
+  ageMs: number;
+  /** The block of its tick; null for off-chain sources. */
+  block: PriceBlock | null;
+  /** Too far from the others to be used. */
+  outlier: boolean;
+}
+
+/** A decimal string: an unsigned integer that can exceed 2^53. */
+export type Quantity = string;
+
+/** Why a request, or one of its channels, was refused. */
+export interface Refusal {
+  code: ErrorCode;
+  /** For people, and may change: what is wrong and what to do. */
+  message: string;
+  /** Delay before the same request can succeed, in ms. */
+  retryAfterMs?: number;
+}
+
+/** An `error` that names its channel. Only Socket.IO has it: a channel could not be joined or left, and the client requested no acknowledgement. */
+export interface RefusedChannel {
+  channel: string;
+  code: ErrorCode;
+  /** For people, and may change: what is wrong and what to do. */
+  message: string;
+  /** Delay before the same request can succeed, in ms. */
+  retryAfterMs?: number;
+}
+
+/** Blocks left the canonical chain; the `new-block` events of the new branch follow. */
+export interface Reorg {
+  chainId: number;
+  /** Number of dropped blocks. */
+  depth: number;
+  commonAncestor: BlockRef;
+  /** Newest first. */
+  dropped: BlockRef[];
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** Chosen by the client, of at most 128 bytes as JSON. */
+export type RequestId = number | string;
+
+/** The reason in a close frame with code 1001, as JSON text. */
+export interface RetryAfter {
+  /** Delay before a client should reconnect, in ms. */
+  retryAfterMs: number;
+}
+
+/** Where to resume: the last seq received. */
+export type Since =
+  /** The seq of the only channel. */
+  | number
+  /** Seqs by channel name, case-insensitive. */
+  | Record<string, number>;
+
+/** A source of a token's price that is stale. */
+export interface StaleSource {
+  /** Age of its newest tick, in ms; null if it never had one. */
+  ageMs: number | null;
+  source: string;
+  token: Token;
+}
+
+/** The channels to subscribe to, either `channel` or `channels`, and the options of their subscriptions. */
+export interface Subscribe {
+  /** One channel, in any case. */
+  channel?: string;
+  /** Several channels, answered channel by channel; at most 100 (`limits.channels_per_request`). */
+  channels?: string[];
+  /** The epoch of `since`; the current one by default. */
+  epoch?: string;
+  /** 0 by default; others need `latest`. */
+  interval?: Interval;
+  /** By default `latest` for prices, `all` otherwise. */
+  mode?: Mode;
+  /** The last seq received: every update after it follows instead of a snapshot. */
+  since?: Since;
+  /** Whether to send the current state first. */
+  snapshot?: boolean;
+}
+
+/** The snapshot or the missed updates follow, then live updates. */
+export interface Subscribed {
+  /** In canonical form. */
+  channel: string;
+  success: true;
+  /** The channel's newest. */
+  seq: number;
+  /** Whether every update after `since` follows. */
+  recovered: boolean;
+}
+
+/** One subscription of a session. */
+export interface Subscription {
+  channel: string;
+  interval: Interval;
+  mode: Mode;
+  /** The channel's newest. */
+  seq: number;
+}
+
+/** The session's subscriptions. */
+export interface Subscriptions {
+  channels: Subscription[];
+  success: true;
+}
+
+/** The symbol of a tracked token, such as ETH. */
+export type Token = string;
+
+/** The client's JWT expires soon: send a new one with `auth`. */
+export interface TokenExpiring {
+  /** When the session ends, in ms since the Unix epoch. */
+  expiresAt: number;
+  /** Time left until then. */
+  expiresInMs: number;
+}
+
+/** The kind of a transferred asset: the native coin, or a token by the standard of its contract. */
+export type TokenStandard =
+  /** The native coin of the chain. */
+  | "native"
+  /** Amounts of one token. */
+  | "ERC-20"
+  /** Single tokens with ids. */
+  | "ERC-721"
+  /** Amounts of tokens with ids. */
+  | "ERC-1155";
+
+/** The outcome of a transaction in its receipt. */
+export type TransactionResult = "success" | "failed";
+
+/** State of a transaction. */
+export type TransactionStatus =
+  /** In no indexed block, and not reported by any node. */
+  | "unknown"
+  /** In the node's transaction pool. */
+  | "pending"
+  /** In a block that has fewer confirmations than configured. */
+  | "included"
+  /** Has the configured number of confirmations. */
+  | "confirmed"
+  /** In a block that is final. */
+  | "finalized"
+  /** Its block left the canonical chain. */
+  | "reorged"
+  /** Another transaction of the same sender and nonce is in a block. */
+  | "replaced"
+  /** The node no longer knows it. */
+  | "dropped";
+
+/** A new state of a transaction. */
+export interface TransactionUpdate {
+  hash: Hash;
+  status: TransactionStatus;
+  /** Server time, in ms. */
+  timestamp: number;
+  blockHash?: Hash;
+  /** Its block; if `reorged`, the dropped block; if `replaced`, the block of the other transaction. */
+  blockNumber?: number;
+  /** The chain on which the transaction was found. */
+  chainId?: number;
+  /** Number of indexed blocks from its own up to the head: 1 in the head. */
+  confirmations?: number;
+  replacedBy?: Hash;
+  /** The status in its receipt; absent before Byzantium. */
+  succeeded?: boolean;
+  transactionIndex?: number;
+}
+
+/** Where a transfer was found. */
+export type TransferSource =
+  /** In a log. */
+  | "log"
+  /** It is the transaction's own value, on a chain that does not log native transfers. */
+  | "transaction";
+
+/** The subscription ended, if there was one. */
+export interface Unsubscribed {
+  /** In canonical form. */
+  channel: string;
+  success: true;
+}
+
+/** The user that a JWT authenticates. */
+export interface User {
+  /** Patterns of the channels that the JWT allows, where `*` matches any text; null for all public ones. */
+  channels: string[] | null;
+  /** When the session ends unless the JWT is renewed, in ms since the Unix epoch. */
+  expiresAt: number;
+  role: string | null;
+  /** The subject. */
+  sub: string;
+}
+
+export interface SubscribeRequest {
+  event: "subscribe";
+  data: Subscribe;
+  id?: RequestId;
+}
+
+export interface UnsubscribeRequest {
+  event: "unsubscribe";
+  data: ChannelNames;
+  id?: RequestId;
+}
+
+export interface PingRequest {
+  event: "ping";
+  id?: RequestId;
+}
+
+export interface AuthRequest {
+  event: "auth";
+  data: Auth;
+  id?: RequestId;
+}
+
+export interface SubscriptionsRequest {
+  event: "subscriptions";
+  id?: RequestId;
+}
+
+export interface AcknowledgeRequest {
+  event: "acknowledge";
+  data: Acknowledge;
+  id?: RequestId;
+}
+
+export interface ConnectedMessage {
+  event: "connected";
+  data: Connected;
+}
+
+export interface AckMessage {
+  event: "ack";
+  data: Ack;
+  /** The id of the answered request. */
+  id?: RequestId;
+}
+
+export interface PongMessage {
+  event: "pong";
+  data: Pong;
+  /** The id of the answered request. */
+  id?: RequestId;
+}
+
+export interface ErrorMessage {
+  event: "error";
+  data: Refusal;
+  /** The id of the answered request. */
+  id?: RequestId;
+}
+
+export interface TokenExpiringMessage {
+  event: "token-expiring";
+  data: TokenExpiring;
+}
+
+export interface NewBlockMessage {
+  event: "new-block";
+  /** The canonical name: new-block or new-block:CHAIN_ID. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: NewBlock;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface ReorgMessage {
+  event: "reorg";
+  /** The canonical name: new-block or new-block:CHAIN_ID. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: Reorg;
+}
+
+export interface BlockFinalizedMessage {
+  event: "block-finalized";
+  /** The canonical name: new-block or new-block:CHAIN_ID. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: BlockFinalized;
+}
+
+export interface PriceUpdateMessage {
+  event: "price-update";
+  /** The canonical name: price:TOKEN. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: PriceUpdate;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface CandleUpdateMessage {
+  event: "candle-update";
+  /** The canonical name: candle:TOKEN:INTERVAL (1m, 5m, 15m, 1h, 4h or 1d). */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: CandleUpdate;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface TransactionUpdateMessage {
+  event: "transaction-update";
+  /** The canonical name: tx:HASH. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: TransactionUpdate;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface AddressTransactionMessage {
+  event: "address-transaction";
+  /** The canonical name: address:ADDRESS. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: AddressTransaction;
+}
+
+export interface AddressTransferMessage {
+  event: "address-transfer";
+  /** The canonical name: address:ADDRESS. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: AddressTransfer;
+}
+
+export interface AddressReorgMessage {
+  event: "address-reorg";
+  /** The canonical name: address:ADDRESS. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: AddressReorg;
+}
+
+export interface ContractEventMessage {
+  event: "contract-event";
+  /** The canonical name: contract:NAME or contract:NAME:EVENT. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: ContractEvent;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface ContractReorgMessage {
+  event: "contract-reorg";
+  /** The canonical name: contract:NAME or contract:NAME:EVENT. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: ContractReorg;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+}
+
+export interface HeartbeatMessage {
+  event: "heartbeat";
+  /** The canonical name: heartbeat. */
+  channel: "heartbeat";
+  data: Heartbeat;
+}
+
+export interface PriceAlertMessage {
+  event: "price-alert";
+  /** The canonical name: user:SUBJECT. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: PriceAlert;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export type ClientMessage =
+  | SubscribeRequest
+  | UnsubscribeRequest
+  | PingRequest
+  | AuthRequest
+  | SubscriptionsRequest
+  | AcknowledgeRequest;
+
+export type ServerMessage =
+  | ConnectedMessage
+  | AckMessage
+  | PongMessage
+  | ErrorMessage
+  | TokenExpiringMessage
+  | NewBlockMessage
+  | ReorgMessage
+  | BlockFinalizedMessage
+  | PriceUpdateMessage
+  | CandleUpdateMessage
+  | TransactionUpdateMessage
+  | AddressTransactionMessage
+  | AddressTransferMessage
+  | AddressReorgMessage
+  | ContractEventMessage
+  | ContractReorgMessage
+  | HeartbeatMessage
+  | PriceAlertMessage;
+
+/** The data of an event on Socket.IO and in event streams: with the channel and the position of its message. */
+export type Pushed<Data> = Data & { channel: string; seq?: number; prev?: number; snapshot?: true };
