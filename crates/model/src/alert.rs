@@ -6,8 +6,11 @@ use chaincast_protocol::{AlertCondition, Token};
 /// An alert as evaluated by the price writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchedAlert {
+    /// Key in the table `alerts`.
     pub id: i64,
+    /// The token whose published prices are compared with the threshold.
     pub token: Token,
+    /// The side of the threshold on which it fires.
     pub condition: AlertCondition,
     /// In USD; above zero.
     pub threshold: BigDecimal,

@@ -13,8 +13,11 @@ pub struct DecodedEvent {
     pub address: Address,
     /// Its arguments by name: the text of one JSON object.
     pub args: String,
+    /// Height of the block with its log.
     pub block_number: u64,
+    /// Position of its log among all logs of the block.
     pub log_index: u32,
+    /// Position of its transaction in the block.
     pub transaction_index: u32,
 }
 
@@ -23,8 +26,10 @@ pub struct DecodedEvent {
 pub struct FoundAddress {
     /// Position of the contract among those configured for its chain.
     pub contract: usize,
+    /// The announced contract.
     pub address: Address,
-    /// Position of that event: logs of the address are decoded from there on.
+    /// Height of the announcing event: logs of the address are decoded from there on.
     pub block_number: u64,
+    /// Position of the announcing event's log among all logs of its block.
     pub log_index: u32,
 }

@@ -21,7 +21,7 @@ pub enum IndexMode {
 plain_settings! { IndexMode = |mode| format!("{:?}", mode.name()) }
 
 impl IndexMode {
-    pub const ALL: [Self; 3] = [Self::Blocks, Self::Logs, Self::Transfers];
+    const ALL: [Self; 3] = [Self::Blocks, Self::Logs, Self::Transfers];
 
     /// The name in the configuration and in the database.
     pub fn name(self) -> &'static str {

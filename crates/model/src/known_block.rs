@@ -5,6 +5,7 @@ use chaincast_protocol::{B256, BlockRef};
 /// A stored block that identifies the indexed chain: a node must have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownBlock {
+    /// The stored block.
     pub block: BlockRef,
     /// The hash of its parent, if a reorg may still replace the block: then another block with the same parent is
     /// accepted too. `None` for a permanent block, such as block 0 or a final one.

@@ -9,6 +9,7 @@ use chaincast_protocol::{B256, ChainId, PriceBlock, PriceReason, PriceStatus, To
 /// One price observation of one token by one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
+    /// The token that was priced.
     pub token: Token,
     /// The source's public name, such as `chainlink`.
     pub source: Arc<str>,
@@ -28,10 +29,14 @@ pub struct Tick {
 /// The log that a row comes from. Rows with an origin are removed when their block is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOrigin {
+    /// EIP-155 id of the log's chain.
     pub chain_id: ChainId,
+    /// Height of the log's block.
     pub block_number: u64,
+    /// Hash of that block.
     pub block_hash: B256,
-    /// [`LogOrigin::END_OF_BLOCK`] for data that comes from the state after the block, not from a log.
+    /// Position among all logs of the block; [`LogOrigin::END_OF_BLOCK`] for data that comes from the state after the
+    /// block, not from a log.
     pub log_index: u32,
 }
 
@@ -43,6 +48,7 @@ impl LogOrigin {
 /// The price of a token aggregated from its fresh ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
+    /// The token that is priced.
     pub token: Token,
     /// USD for one whole token.
     pub price: BigDecimal,
@@ -53,6 +59,7 @@ pub struct Price {
     /// All fresh sources, sorted by name: the used ones, the outliers, and the alternates of a venue that already has a
     /// used source.
     pub details: Vec<PriceDetail>,
+    /// How reliable the number is.
     pub status: PriceStatus,
     /// Why it is not `Ok`; of several reasons, the one that casts the most doubt on the number.
     pub reason: Option<PriceReason>,
@@ -70,6 +77,7 @@ pub struct Price {
 /// One source of a price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceDetail {
+    /// As in [`Tick::source`].
     pub source: Arc<str>,
     /// Event time of its tick, in ms since the Unix epoch; for a converted tick, the older of tick and rate.
     pub observed_at: i64,
