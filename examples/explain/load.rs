@@ -65,7 +65,7 @@ pub async fn blocks(
     while let Some(some) = batches.next().await {
         let (some, times): (Vec<Batch>, Vec<Duration>) = some?.into_iter().unzip();
         took.encode += times.iter().sum::<Duration>();
-        took.rows += some.iter().map(|batch| batch.rows().sum()).sum::<u64>();
+        took.rows += some.iter().map(|batch| batch.row_count()).sum::<u64>();
         let mut transaction = writer.begin().await?;
         chain::apply_batches(&mut transaction, &some, true).await?;
         transaction.commit().await?;

@@ -11,6 +11,7 @@ use chaincast_protocol::{JsonNumber, PriceAlert, PriceStatus};
 /// Alerts to fire and to arm.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DueAlerts {
+    /// Alerts whose condition a published price meets.
     pub fire: Vec<Firing>,
     /// Ids of alerts to arm again.
     pub arm: Vec<i64>,
@@ -19,8 +20,11 @@ pub struct DueAlerts {
 /// An alert to fire, and the price that fires it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Firing {
+    /// Key in the table `alerts`.
     pub alert: i64,
+    /// The published price that meets the condition, in USD.
     pub price: BigDecimal,
+    /// `Ok`, or `Degraded` for an alert with `fire_on_degraded`: a stale price fires nothing.
     pub status: PriceStatus,
 }
 
@@ -33,6 +37,7 @@ impl DueAlerts {
         }
     }
 
+    /// Whether nothing is to fire or to arm.
     pub fn is_empty(&self) -> bool {
         self.fire.is_empty() && self.arm.is_empty()
     }
@@ -41,7 +46,9 @@ impl DueAlerts {
 /// A fired alert and its user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fired {
+    /// The `sub` of its user's JWTs.
     pub subject: Arc<str>,
+    /// The delivery as it is published to the user.
     pub alert: PriceAlert,
 }
 

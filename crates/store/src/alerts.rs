@@ -18,14 +18,19 @@ use chaincast_protocol::{AlertCondition, Token};
 /// A requested alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAlert {
+    /// The `sub` of its user's JWT.
     pub subject: String,
+    /// A tracked token.
     pub token: Token,
+    /// The side of the threshold on which it fires.
     pub condition: AlertCondition,
+    /// In USD; above zero.
     pub threshold: BigDecimal,
     /// See [`WatchedAlert::hysteresis`].
     pub hysteresis: Option<BigDecimal>,
     /// See [`WatchedAlert::fire_on_degraded`].
     pub fire_on_degraded: bool,
+    /// The user's text, which its deliveries repeat.
     pub note: Option<String>,
     /// The idempotency key: the same key never creates a second alert of a user.
     pub key: Option<String>,
@@ -40,20 +45,24 @@ pub struct AlertLimits {
     pub total: u32,
     /// New alerts per user in any window of `window_ms`.
     pub creations: u32,
+    /// Length of that window, in ms.
     pub window_ms: u32,
 }
 
 /// The result of creating an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Creation {
+    /// The alert is stored, active and armed.
     Created(AlertRow),
     /// The key was used before, for the same alert.
     Existing(AlertRow),
     /// The key was used before, for a different alert or for one that was deleted since.
     KeyReused,
+    /// The user's limit of active alerts is reached.
     TooMany,
     /// The user's rate limit is reached; the next alert may be created after this time.
     TooOften {
+        /// In ms from now; at least 1.
         retry_after_ms: u64,
     },
     /// The limit of all users together is reached.
@@ -230,8 +239,11 @@ pub async fn active(
 /// An alert that the API created or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertChange {
+    /// Rises with each change by the API; see [`revision`].
     pub revision: i64,
+    /// Whether it can still fire: not once it is deleted, or has fired and does not repeat.
     pub active: bool,
+    /// The alert after the change.
     pub alert: WatchedAlert,
 }
 

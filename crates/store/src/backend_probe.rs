@@ -10,7 +10,10 @@ pub enum BackendActivity {
     /// It runs a statement.
     Active,
     /// Idle since then: it waits for its client.
-    Idle { since: String },
+    Idle {
+        /// Time of its last change of state, in Postgres' text form; empty if Postgres does not show it.
+        since: String,
+    },
     /// It has ended.
     Ended,
 }

@@ -13,8 +13,11 @@ use chaincast_protocol::{Candle, CandleInterval, Token};
 /// A stored candle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredCandle {
+    /// The token whose published prices it summarizes.
     pub token: Token,
+    /// Its length.
     pub interval: CandleInterval,
+    /// Start, prices and count.
     pub candle: Candle,
     /// Its price count when it was last published; 0 if it never was.
     pub announced_count: u64,

@@ -9,7 +9,7 @@ impl Store {
     /// its update, and one statement sees both or neither.
     ///
     /// A watched channel begins at its own seq. Retention keeps at least the newest update of a subject's channel, and the
-    /// newest [`KEEP`] of any other.
+    /// newest `retention::KEEP` of any other.
     pub async fn channel_faults(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT format('channel %s is at seq %s and has ', c.name, c.seq) || CASE u.count WHEN 0 THEN 'no update'

@@ -10,20 +10,26 @@ const NO_POSTGRES: &str = "unexpected response from SSLRequest";
 /// A failure of a database operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// `database.url` cannot be parsed. The text is the reason.
     #[error("database.url is not a Postgres URL: {0}; use postgres://user:password@host:port/name")]
     Url(String),
+    /// A TLS file named by `database.url`, or by the environment variable of the parameter, cannot be used.
     #[error(
         "{parameter} of database.url names {path}, which cannot be used: {reason}; it must be a PEM file that this \
          process can read"
     )]
     Certificate {
+        /// `sslrootcert`, `sslcert` or `sslkey`.
         parameter: &'static str,
+        /// The path as written there.
         path: String,
+        /// Why the file cannot be used, human-readable.
         reason: String,
     },
     /// No connection could be made. The text states the cause, the server and what to do.
     #[error("{0}")]
     Unreachable(String),
+    /// `database.reader_url` cannot be used. The text continues the sentence that begins with this key.
     #[error("database.reader_url {0}")]
     ReaderUrl(String),
     /// Behind a transaction pooler, locks and settings of a Postgres session are lost or shared with other clients.
@@ -39,6 +45,7 @@ pub enum StoreError {
     /// A setting makes transactions read-only. The text states the server, the setting and what to do.
     #[error("{0}")]
     ReadOnly(String),
+    /// The tables do not exist.
     #[error(
         "the database has no chaincast schema: run `chaincast migrate`, or set database.auto_migrate = true"
     )]
@@ -47,6 +54,7 @@ pub enum StoreError {
     /// and what to do.
     #[error("{0}")]
     Inapplicable(String),
+    /// A migration failed, or the applied migrations are not those of this version.
     #[error("migrations cannot be applied: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Another process holds the lock of a stream. The text names the stream and the holder.
@@ -60,14 +68,31 @@ pub enum StoreError {
     /// The holder of the lock hangs or is cut off, and this role may not terminate its Postgres session.
     #[error("{0}")]
     Stuck(String),
+    /// This process may no longer write a stream: its lease expired, another session holds a later term, or the writer
+    /// ended.
     #[error("the lease of {stream} is lost: {reason}")]
-    LeaseLost { stream: String, reason: String },
+    LeaseLost {
+        /// The stream, as [`Stream`](super::writer::Stream) displays it.
+        stream: String,
+        /// The first cause, human-readable.
+        reason: String,
+    },
+    /// A stored value is not one that this version writes: it was changed by other means, or by a newer version.
     #[error("cannot read a stored {what}: {reason}")]
-    Corrupt { what: &'static str, reason: String },
+    Corrupt {
+        /// The kind of row or value.
+        what: &'static str,
+        /// Which part of it cannot be read, and why.
+        reason: String,
+    },
+    /// The data to store contradicts what is stored, or does not fit its column; a retry cannot help. The text has the
+    /// details.
     #[error("{0}")]
     Conflict(String),
+    /// There was no answer within this time. Whether a write was applied is unknown.
     #[error("the database did not answer within {0:?}")]
     Timeout(std::time::Duration),
+    /// Any other failure of Postgres or of the connection.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
 }

@@ -9,17 +9,21 @@ use chaincast_protocol::{Address, B256, ChainId, Channel, Token};
 /// Arguments that have results in the database of the caller.
 #[derive(Debug, Clone)]
 pub struct Known {
+    /// EIP-155 id of the chain.
     pub chain: ChainId,
     /// Items per page.
     pub limit: u32,
     /// A height in the middle of the chain.
     pub number: u64,
-    /// The block there, and one of its transactions.
+    /// Hash of the block there.
     pub block: B256,
+    /// Hash of one of its transactions.
     pub transaction: B256,
-    /// An account with a large share of the traffic, and one with almost none.
+    /// An account with a large share of the traffic.
     pub busy: Address,
+    /// An account with almost no traffic.
     pub quiet: Address,
+    /// A tracked token.
     pub token: Token,
     /// A channel with updates.
     pub channel: Channel,
@@ -29,6 +33,7 @@ pub struct Known {
 pub struct Query<'a> {
     /// The name of its function, and what the arguments are.
     pub name: &'static str,
+    /// Runs it once and drops what it returns.
     pub run: Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>,
 }
 

@@ -13,12 +13,17 @@ use chaincast_protocol::{Address, B256, BlockRef, ChainId};
 /// Selects logs of one contract and event up to a block, within `seconds` before that block's time.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
+    /// The contract that emitted the logs.
     pub address: Address,
+    /// Their first topic, which identifies the event.
     pub topic: B256,
-    /// The last block, and its time.
+    /// The last block.
     pub last: u64,
+    /// Its timestamp, in seconds since the Unix epoch.
     pub last_time: u64,
+    /// Length of the window.
     pub seconds: u64,
     /// Maximum number of logs; the newest are kept.
     pub limit: u32,
@@ -29,9 +34,11 @@ pub struct Window {
 /// A stored log with its block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolLog {
+    /// The block that contains it.
     pub block: BlockRef,
-    /// In seconds since the Unix epoch.
+    /// The block's timestamp, in seconds since the Unix epoch.
     pub timestamp: u64,
+    /// The log, without the hash of its transaction.
     pub log: IndexedLog,
 }
 
@@ -140,10 +147,15 @@ pub async fn blocks_of(
 /// Selects logs of some contracts and one event in blocks with `from <= number < below`.
 #[derive(Debug, Clone, Copy)]
 pub struct LogRange<'a> {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
+    /// The contracts that emitted the logs.
     pub addresses: &'a [Address],
+    /// Their first topic, which identifies the event.
     pub topic: B256,
+    /// The first block.
     pub from: u64,
+    /// The block after the last one.
     pub below: u64,
 }
 

@@ -8,8 +8,11 @@ use chaincast_protocol::{B256, BlockRef, ChainId, Token};
 /// A configured source.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfiguredSource<'a> {
+    /// The token that it prices.
     pub token: &'a Token,
+    /// Its name, unique within its token.
     pub source: &'a str,
+    /// Hash of what is read and how: with another hash, its logs are decoded again.
     pub definition: B256,
 }
 

@@ -42,10 +42,15 @@ pub async fn insert_new(
 /// The stored metadata of a token contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
+    /// The token contract.
     pub address: Address,
+    /// The standard of its first stored transfer.
     pub standard: TokenStandard,
+    /// The usable part of what `name()` returned; `None` if nothing was usable.
     pub name: Option<String>,
+    /// The usable part of what `symbol()` returned; `None` if nothing was usable.
     pub symbol: Option<String>,
+    /// What `decimals()` returned, for ERC-20; `None` if it was not usable.
     pub decimals: Option<u8>,
 }
 

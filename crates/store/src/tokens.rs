@@ -8,17 +8,22 @@ use chaincast_protocol::{Address, ChainId, Token};
 /// One configured token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackedToken {
+    /// Its unique symbol.
     pub symbol: Token,
     /// Display name.
     pub name: String,
+    /// EIP-155 id of the chain of its contract, if it is on a configured chain.
     pub chain_id: Option<ChainId>,
+    /// The token's contract.
     pub address: Option<Address>,
+    /// Number of decimals of the contract's amounts.
     pub decimals: Option<u8>,
 }
 
 /// One configured price source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackedSource {
+    /// The token that it prices.
     pub token: Token,
     /// Unique within its token.
     pub name: String,
@@ -35,7 +40,9 @@ pub struct TrackedSource {
 /// The state of a source that is not on a chain.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceState<'a> {
+    /// The token that it prices.
     pub token: &'a Token,
+    /// Its name, unique within its token.
     pub source: &'a str,
     /// `connecting`, `live`, `silent` or `refused`.
     pub state: &'a str,

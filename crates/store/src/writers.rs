@@ -15,6 +15,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stream's writer, as stored and as this process knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterRow {
+    /// As [`Stream::name`] returns it.
     pub stream: String,
     /// Host and process.
     pub holder: String,
@@ -25,7 +26,7 @@ pub struct WriterRow {
     /// Time since its last lease renewal, by the database's clock, in ms.
     pub silent_ms: u64,
     /// Duration of its lease, in ms.
-    pub lease_ms: u64,
+    lease_ms: u64,
     /// When it last committed, in ms since the Unix epoch.
     pub written_at: Option<i64>,
     /// Why it cannot write, and for how long, in ms.

@@ -30,22 +30,6 @@ pub struct Batch {
     pub(super) transfers: Rows,
 }
 
-/// Number of rows per table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RowCounts {
-    pub blocks: u64,
-    pub transactions: u64,
-    pub logs: u64,
-    pub transfers: u64,
-}
-
-impl RowCounts {
-    /// Rows of all tables.
-    pub fn sum(&self) -> u64 {
-        self.blocks + self.transactions + self.logs + self.transfers
-    }
-}
-
 impl Batch {
     /// Encodes blocks. CPU-bound; no I/O.
     ///
@@ -111,7 +95,7 @@ impl Batch {
         Ok(())
     }
 
-    pub fn chain_id(&self) -> ChainId {
+    pub(super) fn chain_id(&self) -> ChainId {
         self.chain_id
     }
 
@@ -126,23 +110,24 @@ impl Batch {
     }
 
     /// The hash of the block below the lowest.
-    pub fn parent(&self) -> B256 {
+    pub(super) fn parent(&self) -> B256 {
         self.parent
     }
 
     /// The lowest block in which native transfers are logs.
-    pub fn native_from(&self) -> Option<u64> {
+    pub(super) fn native_from(&self) -> Option<u64> {
         self.native_from
     }
 
-    /// Number of rows by table.
-    pub fn rows(&self) -> RowCounts {
-        RowCounts {
-            blocks: self.blocks.count(),
-            transactions: self.transactions.count(),
-            logs: self.logs.count(),
-            transfers: self.transfers.count(),
-        }
+    /// Number of rows of all tables.
+    pub fn row_count(&self) -> u64 {
+        let tables = [
+            &self.blocks,
+            &self.transactions,
+            &self.logs,
+            &self.transfers,
+        ];
+        tables.into_iter().map(Rows::count).sum()
     }
 
     /// Memory in use, in bytes.

@@ -22,6 +22,7 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '3s'";
 /// Progress of building the deferred indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Building {
+    /// The index that is built next.
     pub name: String,
     /// Indexes built before it.
     pub done: usize,

@@ -21,7 +21,7 @@ mod stored_rows;
 mod unwind;
 
 pub use apply::{apply, apply_batch, apply_batches};
-pub use batch::{Batch, RowCounts};
+pub use batch::Batch;
 pub use consistency::contradictions;
 pub use durable::{commit_asynchronously, wait_until_durable};
 pub use halts::{halt, unhalt};

@@ -9,6 +9,7 @@ use chaincast_protocol::ChainId;
 /// A stored provider. Must not contain secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderRow {
+    /// The configured name, or one derived from the URL.
     pub name: String,
     /// Scheme, host and port.
     pub url: String,
@@ -18,8 +19,11 @@ pub struct ProviderRow {
     pub state: String,
     /// Whether the chain writer follows its head.
     pub active: bool,
+    /// Height of the head that it reported last; `None` if it has not reported one.
     pub head: Option<u64>,
+    /// Average of its recent answers, in ms; `None` before the first.
     pub latency_ms: Option<u64>,
+    /// Its last failure, human-readable; it stays after a success. `None` if it never failed.
     pub last_error: Option<String>,
     /// Consecutive failures.
     pub failures: u64,

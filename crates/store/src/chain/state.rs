@@ -11,6 +11,7 @@ use chaincast_protocol::{BlockRef, ChainId};
 /// The stored state of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainState {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
     /// The block that distinguishes the chain from others with the same id: block 0, or the first indexed block if no
     /// node serves block 0. A reorg that replaces the latter replaces the identity.
@@ -36,8 +37,11 @@ pub struct ChainState {
 /// A node's head and tags. `None` keeps the stored value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tags {
+    /// Height of the node's head.
     pub node_head: Option<u64>,
+    /// Height of the node's `safe` block.
     pub safe_number: Option<u64>,
+    /// The newest indexed block that is final.
     pub finalized: Option<BlockRef>,
 }
 

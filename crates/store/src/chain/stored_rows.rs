@@ -42,6 +42,7 @@ const ROWS: &str = "SELECT r.at, r.number, r.first, r.second,
 /// All stored rows of one block height, by table in the order of [`TABLES`], in block order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRows {
+    /// A list of rows for each table of [`TABLES`].
     pub tables: [Vec<TextRow>; TABLES.len()],
 }
 
@@ -73,8 +74,11 @@ pub async fn read_blocks(
 /// A stored row that contradicts the indexed blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inconsistency {
+    /// Height that the row belongs to; 0 if it has none.
     pub number: u64,
+    /// The table with the row.
     pub table: &'static str,
+    /// The contradiction, human-readable.
     pub what: String,
 }
 

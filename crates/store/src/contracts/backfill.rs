@@ -13,9 +13,11 @@ use chaincast_protocol::{Address, B256, ChainId};
 /// Selects stored logs.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredLogQuery<'a> {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
-    /// Blocks with `from <= number < below`.
+    /// The first block.
     pub from: u64,
+    /// The block after the last one.
     pub below: u64,
     /// First topics.
     pub topics: &'a [B256],

@@ -9,21 +9,26 @@ use chaincast_protocol::{Address, B256, BlockRef, ChainId};
 /// A contract as configured.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    /// Lower case.
+    /// The name in channels and URL paths: the configured one in lower case.
     pub name: String,
+    /// The configured name.
     pub display_name: String,
+    /// Hash of everything that determines the decoded events: another hash is another row.
     pub definition: B256,
     /// Addresses of the contracts, or of their factory.
     pub addresses: Vec<Address>,
-    /// The factory's event.
+    /// Signature of the factory's event; `None` without a factory.
     pub factory_event: Option<String>,
+    /// Signatures of the decoded events, such as `Transfer(address,address,uint256)`.
     pub events: Vec<String>,
+    /// Logs of blocks below it are not decoded.
     pub start_block: u64,
 }
 
 /// The progress of a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContractState {
+    /// Key in the table `contracts`.
     pub id: i64,
     /// Every block from here to the head is decoded.
     pub decoded_from: u64,

@@ -9,7 +9,9 @@ use chaincast_protocol::{Address, B256, ChainId};
 /// An active definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InForce {
+    /// Key in the table `contracts`.
     pub id: i64,
+    /// As in [`Definition::definition`](super::Definition::definition).
     pub definition: B256,
     /// Every block from here to the head is decoded.
     pub decoded_from: u64,
@@ -20,10 +22,15 @@ pub struct InForce {
 /// A row of `contract_events`. The address keeps the length stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
+    /// Height of its block.
     pub block_number: u64,
+    /// Position of its log among all logs of the block.
     pub log_index: u32,
+    /// Position of its transaction in the block.
     pub transaction_index: u32,
+    /// The event's name in the ABI.
     pub event: String,
+    /// The contract that emitted it.
     pub address: Bytes,
     /// JSON text.
     pub args: String,

@@ -14,14 +14,19 @@ use chaincast_protocol::{AlertCondition, PriceAlert, Token};
 /// An alert and its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertRow {
+    /// Key in the table `alerts`.
     pub id: i64,
+    /// The token whose published prices are compared with the threshold.
     pub token: Token,
+    /// The side of the threshold on which it fires.
     pub condition: AlertCondition,
+    /// In USD; above zero.
     pub threshold: BigDecimal,
-    /// `None` when it fires once.
+    /// As in [`WatchedAlert::hysteresis`](chaincast_model::WatchedAlert::hysteresis).
     pub hysteresis: Option<BigDecimal>,
     /// Whether degraded prices also fire and arm it.
     pub fire_on_degraded: bool,
+    /// The user's text, which its deliveries repeat.
     pub note: Option<String>,
     /// Whether it can still fire.
     pub active: bool,
@@ -38,7 +43,9 @@ pub struct AlertRow {
 /// Selects alerts; the default selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertFilter {
+    /// Only alerts on this token.
     pub token: Option<Token>,
+    /// Only alerts that can still fire, or with `false` only those that cannot.
     pub active: Option<bool>,
 }
 

@@ -18,48 +18,76 @@ use chaincast_protocol::{Address, B256, ChainId};
 /// Identifies a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockId {
+    /// The block at this height.
     Number(u64),
+    /// The block with this hash.
     Hash(B256),
     /// The head.
     Latest,
+    /// The node's `safe` block, if it is indexed.
     Safe,
+    /// The newest indexed block that is final.
     Finalized,
 }
 
 /// A block of the canonical chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockRow {
+    /// Height.
     pub number: u64,
+    /// Keccak-256 of the header in RLP.
     pub hash: B256,
+    /// Hash of the block below.
     pub parent_hash: B256,
-    /// In seconds.
+    /// In seconds since the Unix epoch.
     pub timestamp: i64,
-    /// `None`, as for the roots below, if the node left it out and the check that needs it was off.
+    /// The beneficiary. `None`, as for the other optional fields of the header, if the node left it out and the check
+    /// that needs it was off.
     pub miner: Option<Address>,
+    /// Gas used by all transactions.
     pub gas_used: u64,
+    /// Gas that all transactions together may use.
     pub gas_limit: u64,
+    /// In wei, decimal; `None` before EIP-1559.
     pub base_fee_per_gas: Option<String>,
+    /// Decimal; 0 since the Merge (EIP-3675).
     pub difficulty: String,
-    /// In bytes.
+    /// Size of the encoded block in bytes; `None` if it is not known.
     pub size: Option<u64>,
     /// Whether the size was computed instead of taken from the node; `None` if an earlier version stored the block.
     pub size_proved: Option<bool>,
-    /// `None`, as for the optional header fields below, also if an earlier version stored the block.
+    /// Keccak-256 of the list of ommers in RLP. `None`, as for the fields from here to `slot_number`, also if an
+    /// earlier version stored the block.
     pub ommers_hash: Option<B256>,
+    /// Root of the trie of the withdrawals (EIP-4895).
     pub withdrawals_root: Option<B256>,
+    /// Root of the parent beacon block (EIP-4788).
     pub parent_beacon_block_root: Option<B256>,
+    /// Hash over the requests to the consensus layer (EIP-7685).
     pub requests_hash: Option<B256>,
+    /// Hash of the block's access list (EIP-7928).
     pub block_access_list_hash: Option<B256>,
+    /// Slot of the beacon chain (EIP-7843).
     pub slot_number: Option<u64>,
+    /// Root of the state trie after the block.
     pub state_root: Option<B256>,
+    /// Root of the trie of the transactions.
     pub transactions_root: Option<B256>,
+    /// Root of the trie of the receipts.
     pub receipts_root: Option<B256>,
+    /// Bytes that the block's producer chose.
     pub extra_data: Vec<u8>,
+    /// Proof of work, or since the Merge `prevRandao` (EIP-4399); `None` for AuRa headers.
     pub mix_hash: Option<B256>,
+    /// Proof of work, 8 bytes; `None` for AuRa headers.
     pub nonce: Option<Vec<u8>>,
+    /// Blob gas used by all transactions; `None` before EIP-4844.
     pub blob_gas_used: Option<u64>,
+    /// The running total of blob gas above the target; `None` before EIP-4844.
     pub excess_blob_gas: Option<u64>,
+    /// Number of transactions, stored or not.
     pub transaction_count: u32,
+    /// Number of stored logs.
     pub log_count: u32,
     /// Whether it is at or below the chain's finalized block.
     pub finalized: bool,
@@ -68,6 +96,7 @@ pub struct BlockRow {
 /// A block with the fields that lists leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeBlockRow {
+    /// The fields that lists have too.
     pub block: BlockRow,
     /// `None` if an earlier version stored the block.
     pub logs_bloom: Option<Bloom>,

@@ -15,8 +15,9 @@ use chaincast_protocol::{Candle, CandleInterval, Token, fill_gaps};
 /// Candles in order, and the start of the next one, if there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candles {
+    /// Oldest first, without gaps.
     pub candles: Vec<Candle>,
-    /// In ms since the Unix epoch.
+    /// Start of the candle after them, in ms since the Unix epoch; `None` if they are the last.
     pub next: Option<i64>,
 }
 

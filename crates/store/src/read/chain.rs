@@ -12,7 +12,9 @@ use chaincast_protocol::{B256, ChainHealth, ChainId, ChainLimits};
 /// A height stored with the chain's cursor. Hash and header time are known if the block is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
+    /// Height.
     pub number: u64,
+    /// `None` if the block is not indexed.
     pub hash: Option<B256>,
     /// The header's timestamp, in seconds.
     pub timestamp: Option<i64>,
@@ -21,6 +23,7 @@ pub struct Mark {
 /// A halt: why a chain is not indexed further without intervention.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaltRow {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
     /// Human-readable.
     pub reason: String,
@@ -31,14 +34,19 @@ pub struct HaltRow {
 /// A chain's cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainRow {
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
+    /// The first block that is indexed.
     pub start_block: u64,
     /// Which data of its blocks is indexed.
     pub index: IndexMode,
     /// The newest indexed canonical block.
     pub head: Option<Mark>,
+    /// The node's `safe` block.
     pub safe: Option<Mark>,
+    /// The newest indexed block that is final.
     pub finalized: Option<Mark>,
+    /// As in [`ChainState::verified_through`](crate::chain::ChainState::verified_through).
     pub verified_through: Option<u64>,
     /// The first indexed block in which native transfers are logs: from here on they are complete.
     pub native_transfers_from: Option<u64>,

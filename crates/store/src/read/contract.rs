@@ -13,7 +13,9 @@ const MOST: i64 = 10_000;
 /// A contract as configured in the indexer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContractRow {
+    /// Key in the table `contracts`, for [`Store::read_contract_events`].
     pub id: i64,
+    /// EIP-155 id of the chain.
     pub chain_id: ChainId,
     /// As configured.
     pub name: String,
@@ -23,6 +25,7 @@ pub struct ContractRow {
     pub factory_event: Option<String>,
     /// Event signatures.
     pub events: Vec<String>,
+    /// The configured first block: logs below it are not decoded.
     pub start_block: u64,
     /// The block down to which logs will be decoded: the larger first block of the index and of the contract.
     pub goal: u64,

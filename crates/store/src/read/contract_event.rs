@@ -11,19 +11,25 @@ use chaincast_protocol::{Address, B256};
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContractEventRow {
+    /// Height of its block.
     pub block_number: u64,
+    /// Hash of that block.
     pub block_hash: B256,
     /// The header's timestamp, in seconds.
     pub block_timestamp: i64,
     /// `None` when neither the transaction nor its hash is stored.
     pub transaction_hash: Option<B256>,
+    /// Position of its transaction in the block.
     pub transaction_index: u32,
-    /// Position in the block.
+    /// Position of its log among all logs of the block.
     pub log_index: u32,
+    /// The event's name in the ABI.
     pub event: String,
+    /// The contract that emitted it.
     pub address: Address,
     /// The text of one JSON object.
     pub args: String,
+    /// Whether its block is at or below the chain's finalized block.
     pub finalized: bool,
 }
 
@@ -32,16 +38,20 @@ pub struct ContractEventRow {
 pub struct ContractEventFilter {
     /// The name as in the ABI.
     pub event: Option<String>,
+    /// The contract that emitted it.
     pub address: Option<Address>,
-    /// Block numbers, both inclusive.
+    /// The lowest block, inclusive.
     pub from_block: Option<u64>,
+    /// The highest block, inclusive.
     pub to_block: Option<u64>,
 }
 
 /// An event's position in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContractEventKey {
+    /// Height of its block.
     pub block_number: u64,
+    /// Position of its log among all logs of the block.
     pub log_index: u32,
 }
 

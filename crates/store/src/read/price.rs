@@ -18,24 +18,28 @@ use chaincast_protocol::{PriceReason, PriceStatus, Token};
 /// A published price, and how old its ticks may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceRow {
+    /// The token that is priced.
     pub token: Token,
     /// The token's order in the configuration.
     pub position: u32,
     /// Seq in the channel `price:TOKEN`.
     pub seq: u64,
+    /// USD for one whole token.
     pub price: BigDecimal,
+    /// As in [`Price::confidence`](chaincast_model::Price::confidence).
     pub confidence: BigDecimal,
     /// As published; see [`PriceRow::expires_at`] for whether it is stale by now.
     pub status: PriceStatus,
     /// Why it was not `ok`; `None` if it was, and for prices published by an earlier version.
     pub reason: Option<PriceReason>,
+    /// As in [`Price::sources`](chaincast_model::Price::sources).
     pub sources: Vec<String>,
     /// All fresh sources by name; their times are updated with `observed_at`.
     pub details: Vec<PriceDetail>,
     /// Event time of the newest tick that supports it, in ms since the Unix epoch: one it was published with, or a
     /// later one that confirmed it.
     pub observed_at: i64,
-    /// In ms since the Unix epoch.
+    /// When it was published, in ms since the Unix epoch.
     pub announced_at: i64,
     /// The last ms, since the Unix epoch, in which a tick that supports it is fresh; `None` for prices published by an
     /// earlier version.

@@ -15,12 +15,17 @@ use chaincast_protocol::{ChainId, Token};
 /// A stored tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TickRow {
+    /// Its position, at which the next page begins.
     pub key: TickKey,
+    /// The source's public name, unique within its token.
     pub source: String,
+    /// `USD`, or the symbol of a tracked token.
     pub quote: String,
+    /// Units of `quote` for one whole token.
     pub price: BigDecimal,
     /// Event time, in ms since the Unix epoch.
     pub observed_at: i64,
+    /// When the transaction that stored it began, in ms since the Unix epoch.
     pub received_at: i64,
     /// The log that it was decoded from, if its source is on a chain.
     pub origin: Option<LogOrigin>,
@@ -31,15 +36,20 @@ pub struct TickRow {
 pub struct TickKey {
     /// Event time in µs since the Unix epoch, the precision of Postgres.
     pub observed_at_us: i64,
+    /// Key of its row: orders ticks of the same time.
     pub id: i64,
 }
 
 /// A configured price source and its newest tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceRow {
+    /// The token that it prices.
     pub token: Token,
+    /// Its public name, unique within its token.
     pub source: String,
+    /// `USD`, or the symbol of a tracked token.
     pub quote: String,
+    /// Age in ms above which its ticks are not used.
     pub max_age_ms: u64,
     /// Price and event time (ms since the Unix epoch) of its newest tick.
     pub last: Option<(BigDecimal, i64)>,

@@ -11,13 +11,17 @@ use chaincast_protocol::{Address, ChainId, Token};
 /// A tracked token and its price sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
+    /// Its unique symbol.
     pub symbol: Token,
     /// Position in the configuration, unique.
     pub position: u32,
+    /// Display name.
     pub name: String,
     /// The chain of the token's contract, if it is on an indexed chain.
     pub chain_id: Option<ChainId>,
+    /// The token's contract, if the configuration names it.
     pub address: Option<Address>,
+    /// The configured number of decimals of the contract's amounts.
     pub decimals: Option<u8>,
     /// Configured sources, by name.
     pub sources: Vec<TokenSource>,
@@ -26,9 +30,13 @@ pub struct TokenRow {
 /// A configured source of a token's price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSource {
+    /// Its public name, unique within its token.
     pub source: String,
+    /// `USD`, or the symbol of a tracked token.
     pub quote: String,
+    /// EIP-155 id of the chain that it reads; `None` for a source that is not on a chain.
     pub chain_id: Option<ChainId>,
+    /// The contract that it reads; `None` for a source that is not on a chain.
     pub address: Option<Address>,
     /// A tick older than this is not used, in ms.
     pub max_age_ms: u64,

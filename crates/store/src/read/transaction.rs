@@ -14,44 +14,67 @@ use chaincast_protocol::{Address, B256, ChainId};
 /// A transaction and its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionRow {
+    /// Keccak-256 of the transaction in its EIP-2718 encoding.
     pub hash: B256,
+    /// Height of its block.
     pub block_number: u64,
+    /// Hash of that block.
     pub block_hash: B256,
-    /// The header's timestamp, in seconds.
+    /// The header's timestamp, in seconds since the Unix epoch.
     pub block_timestamp: i64,
+    /// Position in the block, from 0.
     pub transaction_index: u32,
+    /// The sender.
     pub from: Address,
+    /// `None` creates a contract.
     pub to: Option<Address>,
-    /// Address of the contract that it created.
+    /// Address of the contract that it created; `None` if it created none.
     pub contract_address: Option<Address>,
+    /// In wei, decimal.
     pub value: String,
+    /// As in [`IndexedTransaction::nonce`](chaincast_model::IndexedTransaction::nonce), decimal.
     pub nonce: String,
     /// EIP-2718 type; 0 for a legacy transaction.
     pub kind: u32,
+    /// Gas that it may use.
     pub gas_limit: u64,
+    /// In wei, decimal; `None` for transactions with a dynamic fee.
     pub gas_price: Option<String>,
+    /// In wei, decimal; `None` for transactions without a dynamic fee.
     pub max_fee_per_gas: Option<String>,
+    /// In wei, decimal; `None` for transactions without a dynamic fee.
     pub max_priority_fee_per_gas: Option<String>,
     /// `None` before Byzantium, when receipts had no status.
     pub succeeded: Option<bool>,
+    /// Gas used by this transaction.
     pub gas_used: u64,
+    /// Gas used in the block up to the end of this transaction.
     pub cumulative_gas_used: u64,
+    /// The price paid for gas, in wei, decimal.
     pub effective_gas_price: String,
     /// Confirmations: 1 if its block is the head.
     pub confirmations: u64,
+    /// Whether its block is at or below the chain's finalized block.
     pub finalized: bool,
 }
 
 /// A transaction with its input and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionDetail {
+    /// The fields that lists have too.
     pub transaction: TransactionRow,
+    /// Call data, or the init code of the created contract.
     pub input: Vec<u8>,
-    /// `None`, as for the fields below, for types without one, and if an earlier version stored the transaction.
+    /// Addresses and storage slots that it declares to access (EIP-2930). `None`, as for the fields below, for types
+    /// without one, and if an earlier version stored the transaction.
     pub access_list: Option<AccessList>,
+    /// Type 4 only (EIP-7702).
     pub authorization_list: Option<Vec<SignedAuthorization>>,
+    /// Type 3 only (EIP-4844), like the blob fee and blob price below.
     pub blob_versioned_hashes: Option<Vec<B256>>,
+    /// In wei, decimal.
     pub max_fee_per_blob_gas: Option<String>,
+    /// In wei, decimal, from the receipt; no root covers it.
     pub blob_gas_price: Option<String>,
     /// In order of emission.
     pub logs: Vec<LogRow>,
@@ -60,17 +83,22 @@ pub struct TransactionDetail {
 /// A log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRow {
-    /// Position in the block.
+    /// Position among all logs of the block.
     pub log_index: u32,
+    /// The contract that emitted it.
     pub address: Address,
+    /// At most four.
     pub topics: Vec<B256>,
+    /// The arguments that are not topics, as ABI-encoded by the contract.
     pub data: Vec<u8>,
 }
 
 /// A transaction's position in its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionKey {
+    /// Height of its block.
     pub block_number: u64,
+    /// Position in the block, from 0.
     pub transaction_index: u32,
 }
 

@@ -17,39 +17,50 @@ use chaincast_protocol::{Address, B256, ChainId};
 /// A transfer, native or of a token of any standard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferRow {
+    /// Height of its block.
     pub block_number: u64,
+    /// Hash of that block.
     pub block_hash: B256,
-    /// The header's timestamp, in seconds.
+    /// The header's timestamp, in seconds since the Unix epoch.
     pub block_timestamp: i64,
     /// `None` when neither the transaction nor its hash is stored.
     pub transaction_hash: Option<B256>,
+    /// Position of its transaction in the block.
     pub transaction_index: u32,
-    /// Position in the block; `None` for a transaction's own value.
+    /// Position of its log among all logs of the block; `None` for a transaction's own value.
     pub log_index: Option<u32>,
-    /// Position in the log.
+    /// Position within the log: above 0 only in an ERC-1155 batch.
     pub position: u32,
+    /// [`TokenStandard::Native`] for the native coin.
     pub standard: TokenStandard,
-    /// `None` for ERC-20 and the native coin.
+    /// The token id within the contract, decimal; `None` for ERC-20 and the native coin.
     pub token_id: Option<String>,
-    /// Metadata returned by the token contract, if it is read and usable.
+    /// The symbol that the token contract returned; `None` if it is not read yet or not usable.
     pub token_symbol: Option<String>,
+    /// The decimals that the token contract returned; `None` if they are not read yet or not usable.
     pub token_decimals: Option<u8>,
     /// The token contract; `None` for the native coin.
     pub token: Option<Address>,
+    /// The zero address if the amount was minted.
     pub from: Address,
+    /// The zero address if the amount was burned.
     pub to: Address,
-    /// In wei, or the token's smallest unit.
+    /// In wei, or the token's smallest unit, decimal; 1 for ERC-721.
     pub amount: String,
+    /// Whether its block is at or below the chain's finalized block.
     pub finalized: bool,
 }
 
 /// A transfer's position in its chain: a transaction's own value comes before its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferKey {
+    /// Height of its block.
     pub block_number: u64,
+    /// Position of its transaction in the block.
     pub transaction_index: u32,
-    /// `None` for a transaction's own value.
+    /// Position of its log among all logs of the block; `None` for a transaction's own value.
     pub log_index: Option<u32>,
+    /// Position within the log.
     pub position: u32,
 }
 

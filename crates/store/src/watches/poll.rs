@@ -13,6 +13,7 @@ use chaincast_protocol::{Address, B256, ChainId, TransactionStatus, TransactionU
 /// A watched transaction in no indexed block.
 #[derive(Debug, Clone)]
 pub struct PendingWatch {
+    /// The transaction's hash.
     pub hash: B256,
     /// Whether a node has returned it before.
     pub was_seen: bool,

@@ -8,18 +8,26 @@ use chaincast_protocol::{Address, B256, BlockRef, ChainId, TransactionStatus, Tr
 /// A watched transaction included in a block.
 #[derive(Debug, Clone, Copy)]
 pub struct Inclusion {
+    /// The transaction's hash.
     pub hash: B256,
+    /// The block that includes it.
     pub block: BlockRef,
+    /// Position in the block, from 0.
     pub index: u32,
+    /// Status of its receipt; `None` before EIP-658.
     pub succeeded: Option<bool>,
+    /// The transaction's sender.
     pub sender: Address,
+    /// The transaction's nonce: a pending one of the sender with the same nonce is replaced by it.
     pub nonce: u64,
 }
 
 /// A watched address with activity in these blocks, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TouchedAddress {
+    /// The watched address.
     pub address: Address,
+    /// Blocks with a transaction or transfer from or to it, or with its creation.
     pub blocks: Vec<BlockRef>,
 }
 

@@ -59,7 +59,7 @@ impl Lease {
         (Self { held: held.clone() }, held)
     }
 
-    pub fn stream(&self) -> Stream {
+    pub(super) fn stream(&self) -> Stream {
         self.held.stream
     }
 

@@ -2,10 +2,10 @@
 //!
 //! The lock excludes a second writer regardless of clocks: a process that loses the connection has lost the lock, and
 //! the lock is released as soon as the process dies. A process that hangs, or that the network cuts off, keeps its
-//! connection; so each holder also has a [lease], which a [lease keeper](lease_keeper) renews on another connection. A
-//! [standby] that finds an expired lease first terminates the holder's Postgres session and only then gets the lock:
-//! later statements of the old holder fail. Each transaction also checks the term (`hold_lease`), so that only one
-//! process can write even behind a proxy that mixes sessions.
+//! connection; so each holder also has a [lease](Lease), which a lease keeper renews on another connection. A standby
+//! that finds an expired lease first terminates the holder's Postgres session and only then gets the lock: later
+//! statements of the old holder fail. Each transaction also checks the term (`hold_lease`), so that only one process can
+//! write even behind a proxy that mixes sessions.
 
 mod lease;
 mod lease_keeper;

@@ -5,7 +5,9 @@ use chaincast_protocol::ChainId;
 /// A stream. Each has at most one writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stream {
+    /// The blocks of the chain with this EIP-155 id, and what is decoded from them.
     Chain(ChainId),
+    /// The prices of all tokens.
     Prices,
 }
 

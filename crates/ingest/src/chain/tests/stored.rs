@@ -376,7 +376,7 @@ async fn every_column_round_trips() {
         .unwrap();
     assert_stored(connection, &blocks).await;
 
-    let rows = batches.iter().map(|batch| batch.rows().sum()).sum::<u64>();
+    let rows = batches.iter().map(|batch| batch.row_count()).sum::<u64>();
     let counted = |blocks: &[IndexedBlock]| -> u64 {
         let of = |block: &IndexedBlock| {
             1 + block.transactions.len() + block.logs.len() + block.transfers.len()
