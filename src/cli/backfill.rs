@@ -18,7 +18,7 @@ use chaincast_base::{shutdown::Tasks, telemetry};
 use chaincast_bus::Bus;
 use chaincast_evm::chain::Height;
 use chaincast_ingest::{
-    Backfill, BackfillOutcome, ChainContext, Goal, IngestError, PriceSignals, Progress, Rates,
+    Backfill, BackfillOutcome, ChainContext, IngestError, PriceSignals, Progress, Rates,
 };
 use chaincast_prices::OnChainSources;
 use chaincast_protocol::ChainId;
@@ -227,8 +227,9 @@ fn summary(state: &ChainState, done: Rates, took: Duration) -> String {
     )
 }
 
-/// Draws a progress bar, or logs progress lines, until it is dropped.
-async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) {
+/// Draws a progress bar, or logs progress lines, until it is dropped. `goal` is the number of blocks to store, once it is
+/// known.
+async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<u64>>>) {
     let terminal = std::io::stderr().is_terminal();
     let bar = Bar(terminal.then(ProgressBar::no_length));
     if let Some(bar) = &bar.0
@@ -255,7 +256,7 @@ async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) 
         let seconds = (until - began).as_secs_f64();
         let recent = last.since(first);
         let rate = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
-        let left = goal.blocks.saturating_sub(last.blocks);
+        let left = goal.saturating_sub(last.blocks);
         let eta = (recent.blocks > 0).then(|| {
             let seconds = left as f64 * seconds / recent.blocks as f64;
             HumanDuration(Duration::from_secs(seconds as u64)).to_string()
@@ -264,7 +265,7 @@ async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) 
         let bottleneck = recent.bottleneck().name();
         match &bar.0 {
             Some(bar) => {
-                bar.set_length(goal.blocks.max(last.blocks));
+                bar.set_length(goal.max(last.blocks));
                 bar.set_position(last.blocks);
                 bar.set_message(format!(
                     "{} blocks/s, {} rows/s, {eta} left, waiting for {bottleneck}",
@@ -274,7 +275,7 @@ async fn show_progress(progress: Arc<Progress>, goal: Arc<Mutex<Option<Goal>>>) 
             }
             None => tracing::info!(
                 blocks = last.blocks,
-                of = goal.blocks,
+                of = goal,
                 blocks_per_second = rate(recent.blocks),
                 rows_per_second = rate(recent.rows),
                 eta,

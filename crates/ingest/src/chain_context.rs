@@ -13,9 +13,13 @@ use chaincast_store::Store;
 pub struct ChainContext {
     /// The first configured chain, whose blocks are on `new-block`.
     pub first_chain: ChainId,
+    /// The database that the writers write.
     pub store: Store,
+    /// Hands the updates of each commit to the bus, after it.
     pub publisher: Publisher,
+    /// The on-chain price sources, which decode ticks from the logs of new blocks.
     pub decoder: Arc<dyn TickDecoder>,
+    /// Reports committed ticks and reorgs to the price writer.
     pub signals: PriceSignals,
     /// The configured contracts of all chains.
     pub contracts: Arc<[Contract]>,

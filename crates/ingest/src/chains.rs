@@ -35,9 +35,8 @@ enum ChainTask {
 }
 
 impl ChainWriters {
-    /// With one chain, verifies the node's identity, so that a wrong URL fails the start (see
-    /// [`ChainIngest::connect`]). With several chains nothing is requested yet: an unreachable node must not delay the
-    /// start of the other chains.
+    /// With one chain, verifies the node's identity, so that a wrong URL fails the start. With several chains nothing is
+    /// requested yet: an unreachable node must not delay the start of the other chains.
     pub async fn new(configs: &[ChainConfig], context: ChainContext) -> Result<Self, IngestError> {
         let mut writers = Vec::with_capacity(configs.len());
         for config in configs {

@@ -10,7 +10,7 @@
 //! | modules | what they have |
 //! |---|---|
 //! | `chains`, `chain_context` | [`ChainWriters`]: the writers of all chains, each a failure domain of its own; halts |
-//! | `chain` | [`chain::ChainIngest`]: one writer, which opens a `ChainWriter` each time it gets the lock |
+//! | `chain` | `ChainIngest`: one writer, which opens a `ChainWriter` each time it gets the lock |
 //! | `chain` `writer`, `catch_up`, `reorg`, `commit`, `updates`, `ticks` | what it knows; going on and going back; one transaction; what is announced |
 //! | `chain` `load`, `bulk`, `backfill`, `progress`, `stall` | history: gathering and encoding, deferred indexes, a range on request, where the time goes |
 //! | `chain` `contract`, `token_metadata`, `watched`, `price` | contract events, live and of the past; tokens; watched transactions and addresses; price contracts, averages and ticks of the past |
@@ -30,7 +30,7 @@ mod price;
 mod price_signal;
 
 use chain::TickDecoder;
-pub use chain::{Backfill, BackfillOutcome, Goal, IngestError, Progress, Rates};
+pub use chain::{Backfill, BackfillOutcome, IngestError, Progress, Rates};
 pub use chain_context::ChainContext;
 pub use chains::ChainWriters;
 pub use price::PriceIngest;

@@ -19,7 +19,10 @@ pub enum PriceSignal {
     /// These ticks were committed.
     Ticks(Vec<Tick>),
     /// Blocks of this chain were dropped, and their ticks with them.
-    Reorged { chain_id: ChainId },
+    Reorged {
+        /// EIP-155 id of the chain.
+        chain_id: ChainId,
+    },
     /// The queue was full and signals were dropped: read the latest ticks from the store.
     Reload,
 }

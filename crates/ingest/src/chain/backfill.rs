@@ -26,19 +26,10 @@ use chaincast_store::{StoreError, chain as stored};
 /// The longest time without progress before the backfill fails: an operator is present and can act.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
-/// The work left at the start of a backfill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Goal {
-    /// The first and the last indexed block after the backfill.
-    pub from: u64,
-    pub to: u64,
-    /// Blocks to store.
-    pub blocks: u64,
-}
-
 /// The state after a backfill.
 #[derive(Debug)]
 pub struct BackfillOutcome {
+    /// The stored state of the chain: whether the whole range is stored follows from it.
     pub state: stored::ChainState,
     /// The head of each provider that serves history, at the end of the backfill.
     pub heights: Vec<Height>,
@@ -76,14 +67,15 @@ impl Backfill {
     }
 
     /// Fills the range as far as any provider has it, or until `stop`; a commit in progress is finished. Calls `on_goal`
-    /// with the goal once it is known. The caller must check the returned state for whether the whole range is stored.
+    /// with the number of blocks to store once it is known. The caller must check the returned state for whether the
+    /// whole range is stored.
     ///
     /// Fails immediately with [`StoreError::Locked`] if another process writes the chain at the start, and after two
     /// minutes without progress with the last error.
     pub async fn run(
         &self,
         stop: &CancellationToken,
-        mut on_goal: impl FnMut(Goal),
+        mut on_goal: impl FnMut(u64),
     ) -> Result<BackfillOutcome, IngestError> {
         let parts = &self.parts;
         let mut retry = Retry::new(parts.config.chain_id);
@@ -115,7 +107,7 @@ impl Backfill {
         &self,
         stop: &CancellationToken,
         has_written: &mut bool,
-        on_goal: &mut impl FnMut(Goal),
+        on_goal: &mut impl FnMut(u64),
     ) -> Result<BackfillOutcome, IngestError> {
         let parts = &self.parts;
         let chain_id = parts.config.chain_id;
@@ -152,7 +144,7 @@ impl Backfill {
     async fn fill(
         &self,
         chain_writer: &mut ChainWriter<'_>,
-        on_goal: &mut impl FnMut(Goal),
+        on_goal: &mut impl FnMut(u64),
     ) -> Result<Vec<Height>, IngestError> {
         let parts = &self.parts;
         let heights = parts.node.heights().await;
@@ -169,11 +161,7 @@ impl Backfill {
             .head
             .map_or(chain_writer.start, |head| head.number + 1);
         let above = (to + 1).saturating_sub(next);
-        on_goal(Goal {
-            from: chain_writer.start.min(self.from),
-            to: chain_writer.head.map_or(to, |head| head.number.max(to)),
-            blocks: below + above,
-        });
+        on_goal(below + above);
         let (mut ranges, start, from) = (Vec::new(), chain_writer.start, self.from);
         if below > 0 {
             let first = start - 1;

@@ -31,7 +31,7 @@ mod watched;
 mod writer;
 mod yield_lock;
 
-pub use backfill::{Backfill, BackfillOutcome, Goal};
+pub use backfill::{Backfill, BackfillOutcome};
 pub use error::IngestError;
 use error::ReorgLimit;
 pub use progress::{Progress, Rates};

@@ -34,6 +34,7 @@ pub enum Bottleneck {
     Node,
     /// Decoding and checking blocks saturates the processors.
     Decode,
+    /// Postgres commits too slowly.
     Postgres,
 }
 
@@ -51,14 +52,16 @@ impl Bottleneck {
 /// A snapshot of the counters; the difference of two gives rates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
+    /// Stored blocks.
     pub blocks: u64,
+    /// Stored rows of blocks, transactions, logs and transfers.
     pub rows: u64,
-    pub request_time: Duration,
-    pub queued: Duration,
-    pub decoded: Duration,
-    pub proven: Duration,
-    pub starved: Duration,
-    pub committed: Duration,
+    request_time: Duration,
+    queued: Duration,
+    decoded: Duration,
+    proven: Duration,
+    starved: Duration,
+    committed: Duration,
 }
 
 impl Rates {

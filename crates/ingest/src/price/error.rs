@@ -7,8 +7,10 @@ use chaincast_store::StoreError;
 /// An error that keeps prices from being written.
 #[derive(Debug, thiserror::Error)]
 pub enum PriceIngestError {
+    /// The database failed.
     #[error("cannot write prices: {0}")]
     Store(#[from] StoreError),
+    /// The database did not answer within this time. Whether a commit was applied is unknown.
     #[error("cannot write prices: the database did not answer within {0:?}")]
     Timeout(Duration),
 }
