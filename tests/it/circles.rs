@@ -68,7 +68,10 @@ fn finds_circle_through_reexport() {
         let root = format!("mod a;\nmod b;\nmod c;\npub use a::{reexport};\n");
         write("lib.rs", &root);
         write("a.rs", "use super::b;\npub struct A(b::B);\n");
-        write("b.rs", "use crate::{A, c::C};\npub struct B(Vec<A>, C);\n");
+        write(
+            "b.rs",
+            "use crate::{A, c::C};\nuse other::*;\npub struct B(Vec<A>, C, other::D);\n",
+        );
         write(
             "c.rs",
             "pub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n",

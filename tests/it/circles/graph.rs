@@ -1,6 +1,9 @@
 //! Which modules of a crate use which, and the circles among them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::once,
+};
 
 use super::source::{Module, Names};
 
@@ -89,13 +92,17 @@ fn from_glob(
     if modules[at].items.contains(&path[0]) {
         return None;
     }
-    let globs = modules[at].imports.iter().filter(|one| one.name == "*");
-    globs
-        .filter_map(|glob| {
-            let path: Names = glob.path.iter().chain(path).cloned().collect();
-            owner(modules, at, &path, seen)
-        })
-        .find(|(owner, _)| modules[*owner].items.contains(&path[0]))
+    let mut globs = modules[at].imports.iter().filter(|one| one.name == "*");
+    globs.find_map(|glob| {
+        let (module, true) = owner(modules, at, &glob.path, seen)? else {
+            return None;
+        };
+        let path: Names = once("self".to_owned())
+            .chain(path.iter().cloned())
+            .collect();
+        let found = owner(modules, module, &path, seen)?;
+        modules[found.0].items.contains(&path[1]).then_some(found)
+    })
 }
 
 /// The groups of modules that use each other in a circle.
