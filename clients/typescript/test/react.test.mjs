@@ -27,6 +27,7 @@ for (const [version, alias] of [
   test(`hooks in React ${version}`, async () => {
     const outfile = join(out, `react${version}.mjs`);
     await build({
+      absWorkingDir: join(here, ".."), // where aliases are looked up
       entryPoints: [join(here, "support/hooks.mjs")],
       alias: { ...alias, "chaincast/react": `${installed}/dist/react/index.js`, chaincast: `${installed}/dist/index.js` },
       external: ["jsdom", "ws"],
