@@ -12,11 +12,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The length of a candle. Candles start at multiples of it since the Unix epoch, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CandleInterval {
+    /// `1m`.
     Minute,
+    /// `5m`.
     FiveMinutes,
+    /// `15m`.
     QuarterHour,
+    /// `1h`.
     Hour,
+    /// `4h`.
     FourHours,
+    /// `1d`: a UTC day.
     Day,
 }
 
@@ -36,6 +42,7 @@ impl CandleInterval {
         Self::Day,
     ];
 
+    /// The length in seconds.
     pub const fn seconds(self) -> i32 {
         match self {
             Self::Minute => 60,
@@ -120,14 +127,19 @@ impl<'de> Deserialize<'de> for CandleInterval {
 pub struct Candle {
     /// In ms since the Unix epoch, a multiple of the interval.
     pub start: i64,
+    /// The first price, by event time, in USD.
     pub open: BigDecimal,
+    /// The highest price, in USD.
     pub high: BigDecimal,
+    /// The lowest price, in USD.
     pub low: BigDecimal,
+    /// The last price, by event time, in USD.
     pub close: BigDecimal,
     /// Number of prices in it; 0 if synthetic.
     pub count: u64,
-    /// Event times of its first and its last price, in ms since the Unix epoch.
+    /// Event time of its first price, in ms since the Unix epoch; the start if synthetic.
     pub first_at: i64,
+    /// Event time of its last price, likewise.
     pub last_at: i64,
 }
 
@@ -147,7 +159,7 @@ impl Candle {
     }
 
     /// A candle for an interval without prices: the previous close.
-    pub fn synthetic(start: i64, close: &BigDecimal) -> Self {
+    fn synthetic(start: i64, close: &BigDecimal) -> Self {
         Self {
             start,
             open: close.clone(),

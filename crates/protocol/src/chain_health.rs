@@ -22,6 +22,7 @@ pub enum ChainStatus {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChainHealth {
+    /// EIP-155 chain id.
     pub chain_id: ChainId,
     /// Number of the newest indexed block; null before the first.
     pub head: Option<u64>,
@@ -29,12 +30,14 @@ pub struct ChainHealth {
     pub head_age_ms: Option<u64>,
     /// Time since the node last answered; null if it never did.
     pub node_age_ms: Option<u64>,
+    /// Whether its node answers and its index keeps up.
     pub status: ChainStatus,
 }
 
 /// Limits beyond which a chain is unhealthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainLimits {
+    /// EIP-155 chain id.
     pub chain_id: ChainId,
     /// The node is down if it has not answered for longer.
     pub down_after_ms: u64,

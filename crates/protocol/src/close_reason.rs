@@ -15,8 +15,11 @@ pub enum CloseReason {
     Left(u16),
     /// The connection broke without a close.
     Lost,
-    /// This server is shutting down; reconnect after the given time.
-    GoingAway { retry_after_ms: u64 },
+    /// This server is shutting down.
+    GoingAway {
+        /// Delay before the client should reconnect, in ms.
+        retry_after_ms: u64,
+    },
     /// The client violated the transport's protocol.
     Protocol(&'static str),
     /// A text message was not UTF-8.

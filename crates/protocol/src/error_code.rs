@@ -58,6 +58,7 @@ impl ErrorCode {
 #[error("{}: {message}", code.as_str())]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
+    /// For programs.
     pub code: ErrorCode,
     /// For people, and may change: what is wrong and what to do.
     pub message: String,
@@ -70,6 +71,7 @@ impl Refusal {
     /// The event whose data it is.
     pub const EVENT: &str = "error";
 
+    /// A refusal without a delay.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -78,10 +80,12 @@ impl Refusal {
         }
     }
 
+    /// [`ErrorCode::BadRequest`]: the client must change the request.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::BadRequest, message)
     }
 
+    /// [`ErrorCode::RateLimited`], with the delay before the next request, in ms.
     pub fn rate_limited(retry_after_ms: u64) -> Self {
         Self {
             retry_after_ms: Some(retry_after_ms),

@@ -67,7 +67,9 @@ pub type ChainId = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlockRef {
+    /// Height: the distance from block 0.
     pub number: u64,
+    /// Identifies the block and its branch.
     #[cfg_attr(feature = "schema", schemars(with = "schema::Hash"))]
     pub hash: B256,
 }

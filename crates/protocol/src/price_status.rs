@@ -84,7 +84,9 @@ impl PriceReason {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceBlock {
+    /// EIP-155 chain id.
     pub chain_id: ChainId,
+    /// Height of the block.
     pub number: u64,
 }
 

@@ -11,6 +11,7 @@ use crate::U256;
 pub struct Quantity(String);
 
 impl Quantity {
+    /// The decimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -10,6 +10,7 @@ use crate::request::RequestId;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerMessage<'a> {
+    /// The event's name.
     pub event: String,
     /// The id of the answered request.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,7 @@ impl Token {
         Self("?".into())
     }
 
+    /// The symbol, in upper case.
     pub fn as_str(&self) -> &str {
         &self.0
     }

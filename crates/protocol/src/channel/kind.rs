@@ -20,10 +20,15 @@ pub struct ChannelKind {
     pub write_rest: fn(&Channel, &mut fmt::Formatter<'_>) -> fmt::Result,
     /// The events that these channels carry.
     pub events: &'static [EventName],
+    /// What a new subscriber gets first.
     pub snapshot: SnapshotRule,
+    /// Whether a slow client may skip updates.
     pub delivery: DeliveryRule,
+    /// Whether updates are stored and have a `seq`.
     pub storage: StorageRule,
+    /// Which limit bounds the stored updates.
     pub retention: RetentionRule,
+    /// Who may subscribe.
     pub access: AccessRule,
     /// Whether the hub keeps a channel in memory while it has no subscribers but is updated.
     pub kept_without_subscribers: bool,
@@ -34,12 +39,15 @@ pub struct ChannelKind {
 /// What a new subscriber gets first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotRule {
+    /// Nothing: the first message is the next update.
     Nothing,
     /// The newest update with this event.
     Newest(EventName),
     /// The newest update with the event `of`, unless a later one with `by` may have withdrawn it.
     NewestUnlessWithdrawn {
+        /// The event of the snapshot.
         of: EventName,
+        /// The event after which an earlier update may be invalid.
         by: EventName,
     },
     /// The state of the channel's transaction, as this event.
@@ -121,6 +129,7 @@ pub enum AccessRule {
 /// What a deployment must have, so that it has a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement<'c> {
+    /// Nothing: every deployment has the channel.
     Nothing,
     /// The chain, as an indexed one; `None` is the first configured chain.
     Chain(Option<ChainId>),

@@ -59,10 +59,13 @@ channel_kinds! {
     /// The blocks of a chain; `None` is the first configured chain, displayed as `new-block`. The gateway and the writers
     /// convert `new-block:CHAIN_ID` of that chain to it (see [`Channel::canonical`]).
     NewBlock(Option<ChainId>) in new_block;
+    /// The price of a token in USD.
     Price(Token) in price;
     /// The candles of a token's price: updates of the open candle, and its close.
     Candle(Token, CandleInterval) in candle;
+    /// The state of one transaction, by its hash.
     Tx(B256) in transaction;
+    /// Transactions and transfers of one address.
     Address(Address) in address;
     /// Events of a configured contract: its lower-case name, optionally with one event.
     Contract(Arc<str>, Option<Arc<str>>) in contract;
@@ -76,6 +79,7 @@ channel_kinds! {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown channel {name:?}: {reason}")]
 pub struct ChannelError {
+    /// At most 160 bytes of the name.
     pub name: String,
     reason: &'static str,
 }

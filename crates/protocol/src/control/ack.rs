@@ -30,6 +30,7 @@ pub enum Ack {
 }
 
 impl Ack {
+    /// The event whose data it is.
     pub const EVENT: &str = "ack";
 }
 
@@ -39,6 +40,7 @@ impl Ack {
 pub struct Subscribed {
     /// In canonical form.
     pub channel: String,
+    /// Always true.
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
     /// The channel's newest.
@@ -53,6 +55,7 @@ pub struct Subscribed {
 pub struct Unsubscribed {
     /// In canonical form.
     pub channel: String,
+    /// Always true.
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
@@ -61,12 +64,14 @@ pub struct Unsubscribed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelResults {
+    /// The results, one for each channel that the request names.
     pub channels: Vec<ChannelResult>,
     /// Whether every channel succeeded.
     pub success: bool,
 }
 
 impl ChannelResults {
+    /// `success` is true if it is true for every channel.
     pub fn new(channels: Vec<ChannelResult>) -> Self {
         Self {
             success: channels.iter().all(|channel| channel.success),
@@ -90,10 +95,12 @@ pub struct ChannelResult {
     /// Of a subscription: the channel's newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// Whether the channel was subscribed or unsubscribed.
     pub success: bool,
 }
 
 impl ChannelResult {
+    /// Of a channel that was subscribed.
     pub fn subscribed(subscribed: Subscribed) -> Self {
         Self {
             channel: subscribed.channel,
@@ -104,6 +111,7 @@ impl ChannelResult {
         }
     }
 
+    /// Of a channel that was unsubscribed.
     pub fn unsubscribed(channel: String) -> Self {
         Self {
             channel,
@@ -114,6 +122,7 @@ impl ChannelResult {
         }
     }
 
+    /// Of a channel that was refused.
     pub fn failed(channel: String, refusal: Refusal) -> Self {
         Self {
             channel,
@@ -129,7 +138,9 @@ impl ChannelResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subscriptions {
+    /// One for each subscribed channel.
     pub channels: Vec<Subscription>,
+    /// Always true.
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
@@ -138,8 +149,11 @@ pub struct Subscriptions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subscription {
+    /// In canonical form.
     pub channel: String,
+    /// As requested; 0 by default.
     pub interval: Interval,
+    /// As requested, or the default of the channel.
     pub mode: Mode,
     /// The channel's newest.
     pub seq: u64,
@@ -149,6 +163,7 @@ pub struct Subscription {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Authenticated {
+    /// Always true.
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
     /// Channels whose subscriptions ended because the new JWT does not allow them.
@@ -165,6 +180,7 @@ pub struct Authenticated {
 pub struct Acknowledged {
     /// How many were not acknowledged before.
     pub acknowledged: u64,
+    /// Always true.
     #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
     pub success: bool,
 }
@@ -173,7 +189,9 @@ pub struct Acknowledged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failed {
+    /// Why it failed.
     pub error: Refusal,
+    /// Always false.
     #[cfg_attr(feature = "schema", schemars(extend("const" = false)))]
     pub success: bool,
 }

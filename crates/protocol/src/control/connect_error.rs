@@ -20,6 +20,7 @@ pub struct ConnectError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectErrorData {
+    /// Why the join was refused.
     pub code: ErrorCode,
     /// Delay before the same request can succeed, in ms.
     #[serde(skip_serializing_if = "Option::is_none")]

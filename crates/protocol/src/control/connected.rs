@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Connected {
+    /// Random id of the session; on Socket.IO the client's `socket.id`.
     pub client_id: String,
     /// Of the database: a seq is valid only within its epoch.
     pub epoch: String,
@@ -21,6 +22,7 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// The event whose data it is.
     pub const EVENT: &str = "connected";
 }
 
@@ -33,6 +35,7 @@ pub struct User {
     pub channels: Option<Vec<String>>,
     /// When the session ends unless the JWT is renewed, in ms since the Unix epoch.
     pub expires_at: i64,
+    /// The claim `role` of the JWT; null without it.
     pub role: Option<String>,
     /// The subject.
     pub sub: String,

@@ -61,7 +61,9 @@ pub struct RetryAfter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RefusedChannel {
+    /// As requested, cut to 160 bytes.
     pub channel: String,
+    /// Why; its fields are beside `channel`.
     #[serde(flatten)]
     pub refusal: Refusal,
 }
@@ -76,13 +78,16 @@ pub fn to_json(value: &impl Serialize) -> String {
 }
 
 impl Pong {
+    /// The event whose data it is.
     pub const EVENT: &str = "pong";
 }
 
 impl TokenExpiring {
+    /// The event whose data it is.
     pub const EVENT: &str = "token-expiring";
 }
 
 impl Closed {
+    /// The event whose data it is.
     pub const EVENT: &str = "closed";
 }

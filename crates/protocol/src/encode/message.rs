@@ -8,12 +8,14 @@ use crate::msgpack::{map, string};
 /// A channel's name, prepared for encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelName {
+    /// The canonical name.
     pub plain: String,
     /// As a JSON string with quotes: subjects may contain any character.
     pub json: String,
 }
 
 impl ChannelName {
+    /// Encodes the canonical name.
     pub fn new(channel: &crate::Channel) -> Self {
         let plain = channel.to_string();
         let json = serde_json::Value::from(plain.as_str()).to_string();
@@ -24,12 +26,15 @@ impl ChannelName {
 /// A message of a channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
+    /// The event's name, as in [`EventName`](crate::EventName).
     pub event: &'a str,
+    /// The channel that carries it.
     pub channel: &'a ChannelName,
     /// Absent for messages that are never stored, such as the heartbeat.
     pub seq: Option<u64>,
     /// Seq of the message before this one in the receiver's stream; only in `latest` mode.
     pub prev: Option<u64>,
+    /// Whether it is the state for a new subscription.
     pub snapshot: bool,
     /// The text of one JSON object.
     pub data: &'a str,

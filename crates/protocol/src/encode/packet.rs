@@ -33,17 +33,12 @@ impl Packet {
         Self::frame(Payload::Text, Compression::None, text.as_bytes())
     }
 
-    /// A WebSocket binary frame with `payload`.
-    pub fn binary(payload: &[u8]) -> Self {
-        Self::frame(Payload::Binary, Compression::None, payload)
-    }
-
     /// As [`Self::text`], with the bytes that `write` appends, which must be UTF-8. `write` must not create packets.
     pub(super) fn write_text(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         Self::write(Payload::Text, write)
     }
 
-    /// As [`Self::binary`], with the bytes that `write` appends. `write` must not create packets.
+    /// A WebSocket binary frame with the bytes that `write` appends. `write` must not create packets.
     pub(super) fn write_binary(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         Self::write(Payload::Binary, write)
     }
@@ -128,6 +123,7 @@ impl Packet {
         self.bytes.len()
     }
 
+    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -160,12 +156,16 @@ fn with<R>(
 mod tests {
     use super::*;
 
+    fn binary(payload: &[u8]) -> Packet {
+        Packet::write_binary(|out| out.extend_from_slice(payload))
+    }
+
     #[test]
     fn frame_is_header_and_payload() {
         let packet = Packet::text("2");
         assert_eq!(&packet.framed()[..], b"\x81\x012");
         assert_eq!(&packet.payload()[..], b"2");
-        assert_eq!(&Packet::binary(b"2").framed()[..], b"\x82\x012");
+        assert_eq!(&binary(b"2").framed()[..], b"\x82\x012");
         for length in [0, 125, 126, 65_535, 65_536, 70_000] {
             let packet = Packet::text(&"x".repeat(length));
             assert_eq!(packet.framed().len(), frame_length(length));
@@ -179,9 +179,9 @@ mod tests {
         let long = "all the same ".repeat(20);
         let text = Packet::text(&long).deflated(deflate);
         assert_eq!((text.framed()[0], text.len() < 60), (0xc1, true));
-        let binary = Packet::binary(long.as_bytes()).deflated(deflate);
-        assert_eq!(binary.framed()[0], 0xc2);
-        assert_eq!(binary.payload(), text.payload());
+        let bytes = binary(long.as_bytes()).deflated(deflate);
+        assert_eq!(bytes.framed()[0], 0xc2);
+        assert_eq!(bytes.payload(), text.payload());
         let short = Packet::text("all the same");
         assert_eq!(short.deflated(deflate), short);
         let control = Packet::raw(vec![0x89; 100]);

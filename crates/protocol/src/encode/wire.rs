@@ -20,6 +20,7 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// The transport that carries this format.
     pub fn transport(self) -> Transport {
         match self {
             Self::Json | Self::JsonDeflate(_) | Self::MsgPack | Self::MsgPackDeflate(_) => {
@@ -60,12 +61,16 @@ impl Wire {
 /// The transport of a session. A transport can have several wire formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
+    /// WebSocket at `/realtime` (RFC 6455), without Socket.IO.
     WebSocket,
+    /// Socket.IO 4, over WebSocket or HTTP polling.
     SocketIo,
+    /// An HTTP response with server-sent events.
     Sse,
 }
 
 impl Transport {
+    /// Every transport, in the order of the variants: `transport as usize` is the index of one.
     pub const ALL: [Self; 3] = [Self::WebSocket, Self::SocketIo, Self::Sse];
 
     /// Its name in statistics, metrics and logs.

@@ -10,13 +10,19 @@ use crate::{Candle, CandleInterval, JsonNumber, Token};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CandleUpdate {
+    /// The token whose price it summarizes.
     pub token: Token,
+    /// Length of the candle.
     pub interval: CandleInterval,
     /// Start of the candle, in ms since the Unix epoch.
     pub timestamp: i64,
+    /// The first price, in USD.
     pub open: JsonNumber,
+    /// The highest price, in USD.
     pub high: JsonNumber,
+    /// The lowest price, in USD.
     pub low: JsonNumber,
+    /// The last price so far, in USD.
     pub close: JsonNumber,
     /// Number of prices in the candle.
     pub count: u64,

@@ -18,11 +18,14 @@ pub struct ContractEvent {
     pub contract: Arc<str>,
     /// The name in the ABI.
     pub event: Arc<str>,
+    /// The contract that emitted it.
     pub address: Checksummed,
     /// Null if longer than 64 KiB as JSON; the REST API returns them.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Arguments>"))]
     pub args: Option<Box<RawValue>>,
+    /// Height of its block.
     pub block_number: u64,
+    /// Hash of its block.
     #[cfg_attr(feature = "schema", schemars(with = "Hash"))]
     pub block_hash: B256,
     /// The header's timestamp, in seconds.
@@ -30,7 +33,9 @@ pub struct ContractEvent {
     /// Null when unknown.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Hash>"))]
     pub transaction_hash: Option<B256>,
+    /// Position of the log in the block, from 0.
     pub log_index: u32,
+    /// EIP-155 chain id.
     pub chain_id: ChainId,
     /// Server time of the update, in ms.
     pub timestamp: i64,
@@ -46,7 +51,9 @@ impl ContractEvent {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ContractReorg {
+    /// EIP-155 chain id.
     pub chain_id: ChainId,
+    /// The newest block that both branches have.
     pub common_ancestor: BlockRef,
     /// Newest first.
     pub dropped: Vec<BlockRef>,

@@ -35,6 +35,8 @@ pub struct Heartbeat {
 pub struct StaleSource {
     /// Age of its newest tick, in ms; null if it never had one.
     pub age_ms: Option<u64>,
+    /// The source's name, unique within the token.
     pub source: String,
+    /// The token that it prices.
     pub token: Token,
 }

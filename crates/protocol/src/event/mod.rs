@@ -25,14 +25,14 @@ pub use self::{
 
 macro_rules! events {
     (
-        stored { $($stored:ident($stored_data:ty) = $stored_name:literal,)+ }
-        live { $($live:ident($live_data:ty) = $live_name:literal,)+ }
+        stored { $($(#[$stored_doc:meta])* $stored:ident($stored_data:ty) = $stored_name:literal,)+ }
+        live { $($(#[$live_doc:meta])* $live:ident($live_data:ty) = $live_name:literal,)+ }
     ) => {
         /// The name of an event, which clients listen for. Its text is the same on the wire, in the store and on the bus.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum EventName {
-            $($stored,)+
-            $($live,)+
+            $($(#[$stored_doc])* $stored,)+
+            $($(#[$live_doc])* $live,)+
             /// Stored or sent by a newer version. Delivered unchanged: clients ignore events that they do not know.
             Unknown(UnknownEvent),
         }
@@ -41,6 +41,7 @@ macro_rules! events {
             /// Every name that this version has.
             pub const ALL: &'static [Self] = &[$(Self::$stored,)+ $(Self::$live,)+];
 
+            /// The name, in kebab case for every known event.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$stored => $stored_name,)+
@@ -77,10 +78,11 @@ macro_rules! events {
         #[derive(Debug, Clone, Serialize)]
         #[serde(untagged)]
         pub enum Event {
-            $($stored($stored_data),)+
+            $($(#[$stored_doc])* $stored($stored_data),)+
         }
 
         impl Event {
+            /// The name of the event on the wire.
             pub fn name(&self) -> EventName {
                 match self {
                     $(Self::$stored(_) => EventName::$stored,)+
@@ -105,21 +107,34 @@ macro_rules! events {
 events! {
     // Every update is stored: `Event` has its data.
     stored {
+        /// A block became the head of its chain.
         NewBlock(NewBlock) = "new-block",
+        /// Blocks left the canonical chain.
         Reorg(Reorg) = "reorg",
+        /// A block, and every older one, is final.
         BlockFinalized(BlockFinalized) = "block-finalized",
+        /// The price of a token, or its status, changed.
         PriceUpdate(PriceUpdate) = "price-update",
+        /// A price alert of a user fired.
         PriceAlert(PriceAlert) = "price-alert",
+        /// A candle changed or closed.
         CandleUpdate(CandleUpdate) = "candle-update",
+        /// A configured contract emitted an event.
         ContractEvent(ContractEvent) = "contract-event",
+        /// Blocks that may have events of the contract left the canonical chain.
         ContractReorg(ContractReorg) = "contract-reorg",
+        /// The state of a transaction changed.
         TransactionUpdate(TransactionUpdate) = "transaction-update",
+        /// A transaction of an address was indexed.
         AddressTransaction(Box<AddressTransaction>) = "address-transaction",
+        /// A transfer of an address was indexed.
         AddressTransfer(Box<AddressTransfer>) = "address-transfer",
+        /// Blocks with activity of an address left the canonical chain.
         AddressReorg(AddressReorg) = "address-reorg",
     }
     // No update is stored: each gateway sends its own.
     live {
+        /// The state of the server, once a second; never stored.
         Heartbeat(Heartbeat) = "heartbeat",
     }
 }

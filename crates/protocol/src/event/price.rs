@@ -13,11 +13,13 @@ use crate::{JsonNumber, PriceBlock, PriceReason, PriceStatus, Token};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceUpdate {
+    /// The priced token.
     pub token: Token,
     /// In the quote currency, for one whole token.
     pub price: JsonNumber,
     /// Server time of the update, in ms.
     pub timestamp: i64,
+    /// The quote currency.
     #[cfg_attr(feature = "schema", schemars(with = "Usd"))]
     pub quote: Cow<'static, str>,
     /// Possible error of the price, in the quote currency.
@@ -26,6 +28,7 @@ pub struct PriceUpdate {
     pub sources: Vec<Arc<str>>,
     /// Age of the newest used tick when this was published, in ms.
     pub age_ms: i64,
+    /// How reliable the price is.
     pub status: PriceStatus,
     /// Why the status is not `ok`; omitted if it is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +42,7 @@ pub struct PriceUpdate {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceUpdateDetail {
+    /// The source's name, unique within the token.
     pub source: Arc<str>,
     /// Age of its tick when this was published, in ms.
     pub age_ms: i64,

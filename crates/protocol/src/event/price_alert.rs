@@ -13,9 +13,13 @@ use crate::{AlertCondition, JsonNumber, PriceStatus, Token};
 pub struct PriceAlert {
     /// Id of this delivery: clients acknowledge it, and use it to detect repetitions.
     pub id: i64,
+    /// Id of the alert, as in the REST API.
     pub alert_id: i64,
+    /// The token whose price fired it.
     pub token: Token,
+    /// The side of `threshold` on which it fires.
     pub condition: AlertCondition,
+    /// In USD, for one whole token.
     pub threshold: JsonNumber,
     /// The price that fired the alert.
     pub price: JsonNumber,

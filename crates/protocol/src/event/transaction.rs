@@ -50,8 +50,10 @@ impl TransactionStatus {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionUpdate {
+    /// Hash of the transaction that the channel names.
     #[cfg_attr(feature = "schema", schemars(with = "Hash"))]
     pub hash: B256,
+    /// The new state.
     pub status: TransactionStatus,
     /// The chain on which the transaction was found.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,9 +61,11 @@ pub struct TransactionUpdate {
     /// Its block; if `reorged`, the dropped block; if `replaced`, the block of the other transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_number: Option<u64>,
+    /// Hash of that block.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Hash>"))]
     pub block_hash: Option<B256>,
+    /// Position in that block, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_index: Option<u32>,
     /// Number of indexed blocks from its own up to the head: 1 in the head.
@@ -70,6 +74,7 @@ pub struct TransactionUpdate {
     /// The status in its receipt; absent before Byzantium.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub succeeded: Option<bool>,
+    /// If `replaced`: hash of the other transaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Hash>"))]
     pub replaced_by: Option<B256>,

@@ -20,13 +20,16 @@ const MAX_CONTROL: u64 = 125;
 /// The type of a message's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
+    /// UTF-8 text (opcode 1).
     Text,
+    /// Bytes (opcode 2).
     Binary,
 }
 
 /// How a message is compressed, or which compression was negotiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
+    /// None: the payload is the message.
     None,
     /// permessage-deflate without context takeover (RFC 7692).
     Deflate,
@@ -35,9 +38,13 @@ pub enum Compression {
 /// A complete message or control frame from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
+    /// A text message, checked to be UTF-8.
     Text(String),
+    /// A binary message.
     Binary(Vec<u8>),
+    /// A ping with its payload, at most 125 bytes: the pong repeats it.
     Ping(Vec<u8>),
+    /// A pong, solicited or not.
     Pong,
     /// With the client's close code, if it sent one.
     Close(Option<u16>),
@@ -46,10 +53,13 @@ pub enum Inbound {
 /// Why the connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
+    /// A violation of RFC 6455 or RFC 7692, as the reason for the client: close code 1002.
     #[error("{0}")]
     Protocol(&'static str),
+    /// A text message or a close reason is not UTF-8: close code 1007.
     #[error("text is not UTF-8")]
     NotText,
+    /// A message is longer than the limit, as received or inflated: close code 1009.
     #[error("message too big")]
     TooBig,
 }

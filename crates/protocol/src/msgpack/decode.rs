@@ -7,16 +7,22 @@ use super::MAX_DEPTH;
 /// Why bytes from a client are not a valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
+    /// The value, or a declared length, exceeds the bytes.
     #[error("unexpected end of data")]
     Short,
+    /// Bytes follow the value.
     #[error("more than one value")]
     Long,
+    /// A str is not UTF-8.
     #[error("a string is not UTF-8")]
     NotText,
+    /// A key of a map is not a str.
     #[error("a map key is not a string")]
     Key,
+    /// A type or number that JSON does not have.
     #[error("{0} are not supported")]
     Kind(&'static str),
+    /// Maps and arrays are nested deeper than [`MAX_DEPTH`].
     #[error("nesting is deeper than {MAX_DEPTH}")]
     Deep,
 }

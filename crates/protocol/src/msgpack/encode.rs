@@ -17,7 +17,8 @@ pub struct NotJson(pub usize);
 
 /// Appends the JSON value `text`. After an error `out` is unchanged.
 ///
-/// The fields of [`DECIMALS`] are strings even for whole numbers, so that their type never changes between messages.
+/// Prices and the like (`price`, `confidence`, `threshold`, `open`, `high`, `low`, `close`) are strings even for whole
+/// numbers, so that their type never changes between messages.
 pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
     let mut reader = JsonReader { text, at: 0, out };

@@ -10,7 +10,8 @@ mod encode;
 mod tests;
 
 pub use decode::{DecodeError, to_json};
-pub use encode::{NotJson, from_json, map, string};
+pub use encode::{NotJson, from_json};
+pub(crate) use encode::{map, string};
 
 /// Maximum nesting of maps and arrays in both directions: the limit of serde_json.
 pub const MAX_DEPTH: usize = 128;

@@ -9,15 +9,19 @@ use crate::{
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
+    /// The request was processed; if it names several channels, each has its own result.
     Ack(Ack),
-    /// Server time, in ms.
+    /// The answer to `ping`.
     Pong {
+        /// Server time, in ms.
         timestamp: i64,
     },
+    /// The request was refused.
     Refused(Refusal),
 }
 
 impl Answer {
+    /// The event whose data it is: `ack`, `pong` or `error`.
     pub fn event(&self) -> &'static str {
         match self {
             Self::Ack(_) => Ack::EVENT,

@@ -11,6 +11,7 @@ pub(super) const MAX_ID: usize = 128;
 pub struct RequestId(Box<str>);
 
 impl RequestId {
+    /// The JSON text of the number or string.
     pub fn as_json(&self) -> &str {
         &self.0
     }

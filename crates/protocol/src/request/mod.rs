@@ -21,12 +21,18 @@ use crate::{ErrorCode, Refusal, control::to_json, msgpack};
 /// A request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
+    /// Begins subscriptions, or replaces their options.
     Subscribe(Subscribe),
+    /// Ends subscriptions.
     Unsubscribe(Names),
+    /// Asks for a `pong`.
     Ping,
+    /// Authenticates the session, or renews its JWT.
     Auth {
+        /// A JWT; an empty one counts as none.
         token: String,
     },
+    /// Asks for the session's subscriptions.
     Subscriptions,
     /// Ids of deliveries that this user has received.
     Acknowledge(Vec<i64>),

@@ -7,12 +7,14 @@ use crate::Refusal;
 /// Channel names as sent by the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Names {
+    /// Its failure is that of the request.
     One(String),
     /// Answered channel by channel.
     Many(Vec<String>),
 }
 
 impl Names {
+    /// The names in the order of the request.
     pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(name) => std::slice::from_ref(name),

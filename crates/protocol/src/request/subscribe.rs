@@ -10,11 +10,17 @@ use crate::Refusal;
 /// `subscribe` and its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
+    /// The channels, in any case.
     pub names: Names,
+    /// Where to resume; `None` to begin with a snapshot.
     pub since: Option<Since>,
+    /// The epoch of `since`; `None` for the current one.
     pub epoch: Option<String>,
+    /// Whether to send the current state first.
     pub snapshot: bool,
+    /// `None` for the channel's default.
     pub mode: Option<Mode>,
+    /// At most one update in this time; others than [`Interval::NONE`] need [`Mode::Latest`].
     pub interval: Interval,
 }
 
@@ -49,15 +55,18 @@ pub enum Mode {
 pub struct Interval(u32);
 
 impl Interval {
+    /// No limit.
     pub const NONE: Self = Self(0);
     /// Every interval.
     pub const ALL: [Self; 5] = [Self::NONE, Self(100), Self(250), Self(1_000), Self(5_000)];
 
+    /// The interval of this many ms; `None` if it is not in [`Self::ALL`].
     pub fn new(ms: u64) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|interval| u64::from(interval.0) == ms)
     }
 
+    /// Its length in ms; 0 for no limit.
     pub fn ms(self) -> u32 {
         self.0
     }

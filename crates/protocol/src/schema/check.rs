@@ -11,6 +11,7 @@ use super::Schemas;
 pub struct Mismatch {
     /// Where in the value, such as `data.sources[0]`.
     pub path: String,
+    /// The value and the keyword that it violates, or what the schema lacks.
     pub fault: String,
 }
 

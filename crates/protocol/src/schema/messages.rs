@@ -22,7 +22,9 @@ const DEFINITIONS: &str = "/components/schemas";
 /// Who sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
+    /// A client: the message is a request.
     Client,
+    /// The server: the message is an answer, a notice or an update.
     Server,
 }
 
@@ -31,6 +33,7 @@ pub enum Sender {
 pub struct Message {
     /// The event's name.
     pub event: String,
+    /// The side that sends it.
     pub sender: Sender,
     /// The schema of the whole message.
     pub payload: Value,
@@ -50,6 +53,7 @@ pub struct Schemas {
 }
 
 impl Schemas {
+    /// Derives the schemas from the types.
     pub fn new() -> Self {
         let mut builder = Builder {
             // Clients write what the server parses, and the other way around.

@@ -34,6 +34,7 @@ impl Patterns {
         }
     }
 
+    /// The expression with this text; `None` if no schema has it.
     pub fn get(&self, text: &Value) -> Option<&Regex> {
         self.0.get(text.as_str()?)
     }

@@ -13,8 +13,11 @@ pub const PROBE: &str = "probe";
 /// A packet from a client, borrowed from the message `'a`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet<'a> {
+    /// The client closes the connection.
     Close,
+    /// Tests a WebSocket before an upgrade, with the text [`PROBE`]; the pong repeats it.
     Ping(&'a str),
+    /// Answers a ping of the server.
     Pong(&'a str),
     /// Carries a Socket.IO packet.
     Message(&'a str),
@@ -22,6 +25,7 @@ pub enum Packet<'a> {
     Binary(Vec<u8>),
     /// The client switches to this WebSocket.
     Upgrade,
+    /// Has no effect.
     Noop,
 }
 
@@ -29,14 +33,20 @@ pub enum Packet<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.description())]
 pub enum ParseError {
+    /// The packet has no type.
     Empty,
+    /// No packet begins with this character.
     Type,
+    /// Only servers send packets of this type (`open`).
     ServerOnly,
+    /// The content of a binary packet is not base64.
     Base64,
+    /// The body has more packets than accepted.
     TooMany,
 }
 
 impl ParseError {
+    /// What is wrong, as a noun phrase: the reason for the client.
     pub fn description(self) -> &'static str {
         match self {
             Self::Empty => "an empty Engine.IO packet",
@@ -102,6 +112,7 @@ pub fn write_payload(packets: &[impl AsRef<[u8]>]) -> Vec<u8> {
 pub struct Open<'a> {
     /// Identifies the connection in later requests: a secret of its client.
     pub sid: &'a str,
+    /// Transports that the client may upgrade to.
     pub upgrades: &'a [&'a str],
     /// In ms.
     pub ping_interval: u64,
@@ -112,14 +123,16 @@ pub struct Open<'a> {
 }
 
 impl Open<'_> {
+    /// The packet with its type.
     pub fn text(&self) -> String {
         // A struct of strings and numbers always serializes.
         format!("0{}", serde_json::json!(self))
     }
 }
 
-/// Packets without content that the server sends.
-pub const CLOSE: &str = "1";
+/// The packet by which the server closes a connection.
+pub(crate) const CLOSE: &str = "1";
+/// A packet without effect: answers a pending poll when there is no other packet.
 pub const NOOP: &str = "6";
 
 /// The reply to a probe, and to a ping from a client (which the protocol leaves to servers).

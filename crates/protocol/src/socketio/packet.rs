@@ -18,14 +18,18 @@ const MAX_ID_DIGITS: usize = 16;
 pub struct Packet<'a> {
     /// With the leading slash; `/` if the packet has none.
     pub namespace: &'a str,
+    /// Type and content.
     pub kind: Kind<'a>,
 }
 
+/// The type of a packet, with its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// The JSON of the authentication payload, if any.
     Connect(Option<&'a str>),
+    /// The client leaves the namespace.
     Disconnect,
+    /// The client emits an event.
     Event {
         /// The id of the requested acknowledgement, if any.
         ack: Option<u64>,
@@ -36,6 +40,7 @@ pub enum Kind<'a> {
     },
     /// Acknowledges an event of the server, which never requests one.
     Ack {
+        /// Number of binary messages that follow and belong to this acknowledgement.
         attachments: usize,
     },
 }
@@ -44,15 +49,22 @@ pub enum Kind<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.description())]
 pub enum PacketError {
+    /// No packet begins with this character.
     Type,
+    /// Only servers send packets of this type (`connect_error`).
     ServerOnly,
+    /// The number of attachments is missing, or above [`MAX_ATTACHMENTS`].
     Attachments,
+    /// The namespace is longer than 128 bytes.
     Namespace,
+    /// The acknowledgement id has more than 16 digits.
     Id,
+    /// A disconnect packet has a payload, or an acknowledgement has no JSON array.
     Payload,
 }
 
 impl PacketError {
+    /// What is wrong, as a noun phrase: the reason for the client.
     pub fn description(self) -> &'static str {
         match self {
             Self::Type => "an unknown Socket.IO packet type",
@@ -66,6 +78,7 @@ impl PacketError {
 }
 
 impl<'a> Packet<'a> {
+    /// Parses one packet. The JSON of a connect or event packet is not validated.
     pub fn parse(text: &'a str) -> Result<Self, PacketError> {
         let mut rest = text.chars();
         let kind = rest.next().ok_or(PacketError::Type)?;
