@@ -10,6 +10,7 @@ use serde::Deserialize;
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -19,6 +20,7 @@ impl Secret {
         &self.0
     }
 
+    /// Whether the text is empty, as that of a key that is not set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

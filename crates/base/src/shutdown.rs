@@ -19,10 +19,12 @@ const HANG_UP_GRACE: Duration = Duration::from_secs(1);
 pub struct Hangup(CancellationToken);
 
 impl Hangup {
+    /// Closes the connections, once and for all.
     pub fn hang_up(&self) {
         self.0.cancel();
     }
 
+    /// Waits for [`Self::hang_up`]; returns at once after it.
     pub async fn hung_up(&self) {
         self.0.cancelled().await;
     }
@@ -79,7 +81,9 @@ pub struct Tasks {
 #[derive(Debug, thiserror::Error)]
 #[error("{task} stopped: {reason}")]
 pub struct TaskFailure {
+    /// The name under which it was spawned.
     pub task: &'static str,
+    /// Its error or panic, or that it returned without either.
     pub reason: String,
 }
 
@@ -97,6 +101,7 @@ impl Failures {
 }
 
 impl Tasks {
+    /// An application without tasks, and the receiver of their failures.
     pub fn new() -> (Self, Failures) {
         // One slot: the first failure already ends the application.
         let (failures, received) = mpsc::channel(1);

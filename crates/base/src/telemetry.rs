@@ -14,7 +14,9 @@ use crate::settings::{Problems, lower_case_word, plain_settings, settings};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// Text for people, one line per event.
     Text,
+    /// One JSON object per line, with the event's fields beside `timestamp`, `level` and `target`.
     Json,
 }
 
@@ -47,7 +49,9 @@ pub enum TelemetryError {
     #[error(
         "telemetry.log is not a valid filter: {0}; use for example \"info\" or \"chaincast=debug,warn\""
     )]
+    /// `telemetry.log` or `RUST_LOG` is not a filter; the parser's message.
     Filter(String),
+    /// The recorder cannot be installed, for example because the process already has one.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 /// A declared key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
+    /// The last part of its path, such as `rpc_url` of `chains.rpc_url`.
     pub name: &'static str,
     /// What it sets, a line of the declaration each.
     pub text: &'static [&'static str],
+    /// Whether it is a value, a section or a list of sections.
     pub shape: Shape,
     /// The numbers that it accepts.
     pub range: Option<Range>,
@@ -27,6 +29,7 @@ pub struct Key {
 /// What a key holds.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
+    /// A value without declared keys below it: a text, a number, a list of them.
     Value,
     /// A table with keys of its own.
     Section(&'static [Key]),
@@ -44,14 +47,18 @@ pub enum Shape {
 /// The keys of one kind of entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
+    /// The value of `kind` that selects it.
     pub name: &'static str,
+    /// What it is, for `config/default.toml`: a phrase without a full stop.
     pub text: &'static str,
+    /// The keys that only entries of this kind have.
     pub keys: &'static [Key],
 }
 
 /// The accepted numbers, inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
+    /// The smallest accepted number, besides 0 with `or_zero`.
     pub least: u64,
     /// `u64::MAX` for no upper limit.
     pub most: u64,
@@ -134,6 +141,7 @@ impl Key {
 }
 
 impl Range {
+    /// Whether the number is accepted.
     pub fn contains(&self, number: u64) -> bool {
         (self.least..=self.most).contains(&number) || (self.or_zero && number == 0)
     }

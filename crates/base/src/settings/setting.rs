@@ -11,6 +11,7 @@ use chaincast_protocol::{Address, Token};
 
 /// A type that a key may have.
 pub trait Setting: Sized {
+    /// Whether keys of this type hold a value, a section or a list of sections.
     const SHAPE: Shape = Shape::Value;
     /// Whether messages must not repeat a value.
     const IS_SECRET: bool = false;
