@@ -21,7 +21,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    pub fn new(updates: Vec<Update>, at: Option<Instant>) -> Self {
+    pub(crate) fn new(updates: Vec<Update>, at: Option<Instant>) -> Self {
         Self {
             updates: updates.into(),
             at,

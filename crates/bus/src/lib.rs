@@ -102,6 +102,7 @@ impl Bus {
         })
     }
 
+    /// A publisher for the writers of this process.
     pub fn publisher(&self) -> Publisher {
         Publisher {
             local: self.local.clone(),
@@ -115,6 +116,7 @@ impl Bus {
         CommitStream::open(&self.config, self.store.clone(), incoming, hints).await
     }
 
+    /// Reads updates that a hub no longer has in memory.
     pub fn update_log(&self) -> UpdateLog {
         UpdateLog::new(self.store.clone())
     }
