@@ -58,7 +58,9 @@ pub enum Page<'a> {
 /// A page that is not allowed. Header values are truncated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedOrigin {
+    /// The header `Origin`; several values are joined by commas.
     pub origin: String,
+    /// The header `Host`.
     pub host: String,
 }
 
