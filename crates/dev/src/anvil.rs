@@ -132,14 +132,17 @@ impl Anvil {
         }
     }
 
+    /// The TCP port on 127.0.0.1, for JSON-RPC over HTTP and WebSocket.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// Where it answers JSON-RPC over HTTP: `http://127.0.0.1:PORT`.
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where it answers JSON-RPC over WebSocket: `ws://127.0.0.1:PORT`.
     pub fn ws_url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
     }

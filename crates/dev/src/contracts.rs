@@ -189,16 +189,9 @@ impl Deployer {
         for (base, address) in bases.into_iter().zip(addresses) {
             let base_is_token0 =
                 self.node.read(address, &Pair::token0Call {}).await? == base.address;
-            let mut symbols = [base.symbol.clone(), quote.symbol.clone()];
-            if !base_is_token0 {
-                symbols.reverse();
-            }
-            let [token0_symbol, token1_symbol] = symbols;
             pairs.push(DemoPair {
                 token: base.symbol.clone(),
                 address,
-                token0_symbol,
-                token1_symbol,
                 base_is_token0,
                 base_decimals: base.decimals,
                 quote_decimals: quote.decimals,

@@ -16,18 +16,25 @@ pub struct Deployment {
     /// EIP-155 id.
     pub chain_id: u64,
     /// Distinguishes this chain from others with the same id.
-    pub genesis_hash: B256,
+    pub(super) genesis_hash: B256,
+    /// Every token, the quote token last.
     pub tokens: Vec<DemoToken>,
+    /// The price feed of each token.
     pub feeds: Vec<DemoFeed>,
+    /// The pair of each token but the quote token.
     pub pairs: Vec<DemoPair>,
 }
 
 /// An ERC-20 token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DemoToken {
+    /// In upper case: the key of the token in the records here and in `[[prices.tokens]]`.
     pub symbol: String,
+    /// As people read it, such as `Demo Ether`.
     pub name: String,
+    /// The contract.
     pub address: Address,
+    /// One token is 10 to the power of this in the contract's smallest unit.
     pub decimals: u8,
 }
 
@@ -36,9 +43,10 @@ pub struct DemoToken {
 pub struct DemoFeed {
     /// Symbol of the priced token.
     pub token: String,
+    /// The contract.
     pub address: Address,
     /// Decimals of the answers.
-    pub decimals: u8,
+    pub(super) decimals: u8,
 }
 
 /// A Uniswap-V2-style pair of a token with the quote token.
@@ -46,26 +54,30 @@ pub struct DemoFeed {
 pub struct DemoPair {
     /// Symbol of the priced token.
     pub token: String,
+    /// The contract.
     pub address: Address,
-    pub token0_symbol: String,
-    pub token1_symbol: String,
     /// Whether the priced token is the pair's token0.
-    pub base_is_token0: bool,
-    pub base_decimals: u8,
-    pub quote_decimals: u8,
+    pub(super) base_is_token0: bool,
+    /// Decimals of the priced token.
+    pub(super) base_decimals: u8,
+    /// Decimals of the quote token.
+    pub(super) quote_decimals: u8,
     /// Symbol of the other token.
-    pub quote_token: String,
+    pub(super) quote_token: String,
 }
 
 impl Deployment {
+    /// The token with this symbol, in upper case; [`DevError::UnknownToken`] if there is none.
     pub fn token(&self, symbol: &str) -> Result<&DemoToken, DevError> {
         find("token", symbol, &self.tokens, |one| &one.symbol)
     }
 
+    /// The feed of the token with this symbol; [`DevError::UnknownToken`] if there is none.
     pub fn feed(&self, token: &str) -> Result<&DemoFeed, DevError> {
         find("feed", token, &self.feeds, |one| &one.token)
     }
 
+    /// The pair of the token with this symbol; [`DevError::UnknownToken`] if there is none, as for the quote token.
     pub fn pair(&self, token: &str) -> Result<&DemoPair, DevError> {
         find("pair", token, &self.pairs, |one| &one.token)
     }

@@ -5,7 +5,7 @@
 //! - [`Anvil`]: a local chain whose blocks are kept in a file (`anvil`, `anvil_state`).
 //! - [`deploy_or_load`]: deploys the demo contracts of `contracts/` once per chain, and finds them again ([`Deployment`]).
 //! - [`Market`], [`run_market`]: moves the prices on those contracts and sends transfers (`market`, `random_walk`).
-//! - [`ChainControl`], [`Node`]: mines, snapshots and reorganizes a chain on demand.
+//! - [`ChainControl`], [`Node`]: mines, reorganizes and rolls back a chain on demand.
 //! - `child`, `lock`, `binaries`, `orphan_processes`: processes that end with this one.
 //!
 //! Promises: everything started here is stopped by `stop`, and ends with this process even if it is killed. Leftovers
@@ -44,7 +44,7 @@ pub use self::{
     anvil::{Anvil, AnvilOptions},
     chain_control::ChainControl,
     contracts::deploy_or_load,
-    deployment::{DemoToken, Deployment},
+    deployment::{DemoFeed, DemoPair, DemoToken, Deployment},
     error::DevError,
     market::{Market, MarketOptions, run_market},
     node::{Node, Transaction},

@@ -133,6 +133,7 @@ impl Market {
         })
     }
 
+    /// The node that runs the market's chain.
     pub fn node(&self) -> &Node {
         &self.node
     }
@@ -192,7 +193,7 @@ impl Market {
     }
 
     /// The trader sells `amount_in` of the token to its pair (`sell` is true), or of the quote token (false).
-    pub async fn swap(&self, token: &str, sell: bool, amount_in: U256) -> Result<B256, DevError> {
+    async fn swap(&self, token: &str, sell: bool, amount_in: U256) -> Result<B256, DevError> {
         let pair = self.deployment.pair(token)?;
         let token_in = if sell { &pair.token } else { &pair.quote_token };
         let swap = Pair::swapCall {

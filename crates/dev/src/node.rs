@@ -37,11 +37,13 @@ pub struct Node {
 /// A transaction that the node signs for one of its accounts.
 #[derive(Debug, Clone)]
 pub struct Transaction {
+    /// One of the node's accounts, which signs and pays.
     pub from: Address,
     /// `None` creates a contract.
     pub to: Option<Address>,
     /// In wei.
     pub value: U256,
+    /// The call with its arguments, ABI-encoded, or the bytecode of the contract to create; empty for a payment.
     pub data: Bytes,
 }
 
@@ -166,11 +168,13 @@ impl Node {
         Ok(version.starts_with("anvil/"))
     }
 
+    /// The chain's EIP-155 id.
     pub async fn chain_id(&self) -> Result<u64, DevError> {
         let id: U64 = self.request("eth_chainId", ()).await?;
         Ok(id.to())
     }
 
+    /// The height of the node's head.
     pub async fn block_number(&self) -> Result<u64, DevError> {
         let number: U64 = self.request("eth_blockNumber", ()).await?;
         Ok(number.to())

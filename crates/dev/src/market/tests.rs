@@ -178,8 +178,6 @@ fn amount_moves_pair_to_price() {
     let pair = DemoPair {
         token: "ETH".into(),
         address: Address::ZERO,
-        token0_symbol: "ETH".into(),
-        token1_symbol: "USDC".into(),
         base_is_token0: true,
         base_decimals: 18,
         quote_decimals: 6,
