@@ -132,8 +132,9 @@ async fn serve_pages(
 pub struct Streams {
     /// The heads of all requests, in order of arrival.
     pub requests: Vec<String>,
-    /// All streams so far, and the open ones.
+    /// Streams so far, the ended ones included.
     pub opened: u64,
+    /// Streams that are open now.
     pub open: u64,
 }
 

@@ -7,10 +7,22 @@ use serde::de::DeserializeOwned;
 /// Why a scenario cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
+    /// The file cannot be read.
     #[error("cannot read {path}: {error}")]
-    Unreadable { path: String, error: io::Error },
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The error of the operating system.
+        error: io::Error,
+    },
+    /// The file is not TOML, or its keys and values are not those of a scenario.
     #[error("{path} is not a scenario: {reason}")]
-    Malformed { path: String, reason: String },
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong, and the line.
+        reason: String,
+    },
 }
 
 /// Reads a file. Errors name the problem and its line.

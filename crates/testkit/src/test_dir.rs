@@ -5,9 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Exists, with everything in it, until it is dropped.
 pub struct TestDir(PathBuf);
 
 impl TestDir {
+    /// Creates an empty directory in that of the system for temporary files. Its name contains `name` and is unique.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be created.
     pub fn new(name: &str) -> Self {
         let id: u64 = rand::random();
         let dir = std::env::temp_dir().join(format!("chaincast-{name}-{id:016x}"));
@@ -15,6 +21,7 @@ impl TestDir {
         Self(dir)
     }
 
+    /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -43,6 +43,7 @@ const SYSTEM: Address = address!("fffffffffffffffffffffffffffffffffffffffe");
 /// The contents of a block.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
+    /// Its transactions, in this order.
     pub payments: Vec<Payment>,
     /// Distinguishes otherwise equal blocks: siblings with equal contents have the same hash.
     pub salt: u64,
@@ -110,13 +111,17 @@ impl Contents {
 pub struct Payment {
     /// The account that signs; the keys of the accounts are their numbers plus 1.
     pub account: u8,
+    /// The recipient; `None` creates a contract.
     pub to: Option<Address>,
     /// In wei.
     pub value: U256,
+    /// The call data, or the code of the contract to create. Not executed.
     pub input: Bytes,
     /// EIP-1559, else legacy.
     pub dynamic_fee: bool,
+    /// The status of the receipt (EIP-658): false for a transaction that was reverted.
     pub success: bool,
+    /// The logs of the receipt, in this order.
     pub logs: Vec<Log>,
     /// Default: the next nonce of the sender on its branch. A used nonce repeats the same transaction.
     pub nonce: Option<u64>,
@@ -245,13 +250,16 @@ where
 /// A block of a [`BlockTree`](super::BlockTree), in the RPC format.
 #[derive(Debug, Clone)]
 pub struct TreeBlock {
+    /// As `eth_getBlockByHash` returns it, with whole transactions.
     pub block: Block,
+    /// As `eth_getBlockReceipts` returns them, in the order of the transactions.
     pub receipts: Vec<TransactionReceipt>,
     /// The next nonce of each account on this branch.
     pub(super) nonces: BTreeMap<u8, u64>,
 }
 
 impl TreeBlock {
+    /// Its height and hash.
     pub fn block_ref(&self) -> BlockRef {
         BlockRef {
             number: self.block.header.inner.number,
@@ -259,6 +267,7 @@ impl TreeBlock {
         }
     }
 
+    /// The hash of the block before it.
     pub fn parent_hash(&self) -> B256 {
         self.block.header.inner.parent_hash
     }

@@ -48,15 +48,18 @@ impl BlockTree {
         }
     }
 
-    pub fn chain_id(&self) -> ChainId {
+    pub(super) fn chain_id(&self) -> ChainId {
         self.chain_id
     }
 
+    /// Block 0.
     pub fn genesis(&self) -> BlockRef {
         self.genesis
     }
 
     /// Adds a block on `parent`, on any branch. The head does not change.
+    ///
+    /// # Panics
     ///
     /// If `parent` is not in this tree (a bug in the test).
     pub fn extend(&self, parent: B256, contents: &Contents) -> BlockRef {
@@ -88,11 +91,16 @@ impl BlockTree {
         ancestor
     }
 
+    /// The newest canonical block.
     pub fn head(&self) -> BlockRef {
         *self.head.borrow()
     }
 
     /// Makes a block the head, and its branch canonical.
+    ///
+    /// # Panics
+    ///
+    /// If the block is not in this tree (a bug in the test).
     pub fn set_head(&self, hash: B256) {
         let block = self
             .block(hash)
@@ -111,10 +119,11 @@ impl BlockTree {
         (inner.safe, inner.finalized) = (safe, finalized);
     }
 
-    pub fn safe(&self) -> Option<BlockRef> {
+    pub(super) fn safe(&self) -> Option<BlockRef> {
         self.inner.read().safe
     }
 
+    /// The block of the tag `finalized`; `None` until [`Self::tag`] sets one.
     pub fn finalized(&self) -> Option<BlockRef> {
         self.inner.read().finalized
     }

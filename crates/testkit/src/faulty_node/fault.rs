@@ -36,7 +36,9 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlockSelector {
+    /// Its first parameter, or the `blockHash` in it, is a hash, as in `eth_getBlockByHash`.
     Hash,
+    /// Its first parameter is a height or a tag, as in `eth_getBlockByNumber`.
     Number,
 }
 
@@ -59,22 +61,36 @@ pub enum Kind {
     /// The node's head is this many blocks lower; higher blocks do not exist.
     Lag(u64),
     /// Replaces the value at this JSON pointer (RFC 6901) in the result.
-    Alter { at: String, to: Value },
+    Alter {
+        /// Such as `/hash`. The result stays as it is if it has nothing there.
+        at: String,
+        /// The new value.
+        to: Value,
+    },
     /// Answers with the block this many heights above (or below) the requested one.
     OtherBlock(i64),
     /// A JSON-RPC error.
-    Error { code: i64, message: String },
+    Error {
+        /// Its code, such as -32000.
+        code: i64,
+        /// Its message.
+        message: String,
+    },
     /// An error that is a string instead of an object.
     ErrorText(String),
     /// This HTTP status and body.
     Body {
+        /// The HTTP status; default: 200.
         #[serde(default = "ok")]
         status: u16,
+        /// The whole body.
         text: String,
     },
     /// An HTTP status, with `Retry-After` in seconds.
     Status {
+        /// The HTTP status, with the body `scripted fault`.
         code: u16,
+        /// The seconds of `Retry-After`; default: no such header.
         #[serde(default)]
         retry_after: Option<u64>,
     },
@@ -89,7 +105,9 @@ pub enum Kind {
     /// The body is compressed regardless of the client's `Accept-Encoding`: `gzip` or `br`. This many spaces follow the
     /// JSON in it.
     Compressed {
+        /// The content encoding; any other name than `gzip` and `br` is claimed, and the body sent uncompressed.
         with: String,
+        /// Spaces after the JSON, before compression.
         #[serde(default)]
         padding: usize,
     },

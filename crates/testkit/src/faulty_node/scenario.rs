@@ -19,16 +19,18 @@ use chaincast_protocol::ChainId;
 pub struct Scenario {
     /// One sentence: what goes wrong.
     pub about: String,
+    /// EIP-155 id; default: 31337.
     #[serde(default = "chain_id")]
-    pub chain_id: ChainId,
+    chain_id: ChainId,
     /// Blocks above block 0 at the start.
     #[serde(default)]
-    pub blocks: u64,
+    blocks: u64,
     /// Transactions per block, each with one ERC-20 transfer.
     #[serde(default = "transactions")]
-    pub transactions: u64,
+    transactions: u64,
     /// In order of preference.
     pub nodes: Vec<NodeScript>,
+    /// What happens to the chain and the nodes, one step after the other.
     #[serde(default)]
     pub steps: Vec<Step>,
 }
@@ -37,22 +39,27 @@ pub struct Scenario {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeScript {
+    /// The role that a client should configure for it; default: `all`.
     #[serde(default)]
     pub role: NodeRole,
     /// If not 0, the node serves another chain with the same id: this value is in its genesis block.
     #[serde(default)]
     pub genesis: u64,
+    /// What the node does wrong; the first fault that matches hits a request.
     #[serde(default)]
-    pub faults: Vec<Fault>,
+    faults: Vec<Fault>,
 }
 
 /// The configured role of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeRole {
+    /// New blocks and history.
     #[default]
     All,
+    /// New blocks only.
     Live,
+    /// History only.
     History,
 }
 
@@ -63,13 +70,13 @@ pub struct Step {
     /// Blocks to drop; the blocks mined in this step form the new branch.
     pub drop: u64,
     /// Blocks to mine.
-    pub mine: u64,
+    mine: u64,
     /// The finalized height from now on.
-    pub finalize: Option<u64>,
+    finalize: Option<u64>,
     /// Removes all faults of these nodes, counted from 0.
-    pub heal: Vec<usize>,
+    heal: Vec<usize>,
     /// Releases the held answers of these nodes.
-    pub release: Vec<usize>,
+    release: Vec<usize>,
     /// The client need not reach the head in this step.
     pub stuck: bool,
 }

@@ -85,6 +85,7 @@ impl FaultyNode {
         format!("ws://127.0.0.1:{}/v3/a-secret-key", self.port)
     }
 
+    /// The TCP port on 127.0.0.1, of HTTP and WebSocket.
     pub fn port(&self) -> u16 {
         self.port
     }

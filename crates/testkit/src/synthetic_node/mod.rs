@@ -36,6 +36,7 @@ pub struct SyntheticOptions {
     pub blocks: u64,
     /// Transactions per block.
     pub transactions: usize,
+    /// What the transactions are.
     pub traffic: Traffic,
 }
 

@@ -31,6 +31,7 @@ pub enum Action {
     Admit,
     /// Holds all requests until `Release`.
     Hold,
+    /// Handles the requests that `Hold` holds, and no longer holds later ones.
     Release,
     /// Closes this many of the next connections immediately.
     Storm(u64),
@@ -42,11 +43,14 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VenueTick {
+    /// As in the venue's messages, such as `BTCUSDT`, `BTC-USD` or `BTC/USD`.
     pub symbol: String,
     /// The price of a trade; also the best bid and ask if they are omitted.
     pub price: String,
+    /// The best bid; the price if omitted.
     #[serde(default)]
     pub bid: Option<String>,
+    /// The best ask; the price if omitted.
     #[serde(default)]
     pub ask: Option<String>,
     /// Time in ms since 1970, if the venue sends one; if omitted here, it is omitted from the message, or the current

@@ -13,13 +13,17 @@ use chaincast_protocol::now_ms;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VenueProtocol {
+    /// Combined streams of Binance.
     Binance,
+    /// The WebSocket feed of Coinbase Exchange.
     Coinbase,
+    /// Version 2 of Kraken's WebSocket API.
     Kraken,
 }
 
 /// A subscription request.
 pub struct SubscribeRequest {
+    /// What to subscribe to: Binance's streams, such as `btcusdt@bookTicker`; else the venue's symbols.
     pub streams: Vec<String>,
     id: Value,
 }

@@ -15,12 +15,14 @@ use super::{
 pub struct VenueScenario {
     /// One sentence: what the venue does, and what is expected.
     pub about: String,
+    /// Whose protocol and limits the server has.
     pub venue: VenueProtocol,
     /// Symbols to subscribe to, as in the venue's messages.
     pub symbols: Vec<String>,
     /// Concurrent connections of the client; default 1.
     #[serde(default)]
     pub hot: Option<u32>,
+    /// What happens, one step after the other.
     pub steps: Vec<VenueStep>,
 }
 

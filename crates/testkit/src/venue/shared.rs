@@ -13,8 +13,9 @@ use super::{VenueProtocol, VenueTick};
 /// What a venue observed of its clients.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
-    /// All connections so far, and the open ones.
+    /// Connections so far, the ended ones included.
     pub connections: u64,
+    /// Connections that are open now.
     pub open: u64,
     /// Answered subscription requests.
     pub answered: u64,
