@@ -19,7 +19,7 @@ use super::json_values::{optional, required, values};
 /// The parts of a signature. Nodes differ in which parity they send.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct RawSignature {
+pub(super) struct RawSignature {
     #[serde(deserialize_with = "optional")]
     pub r: Option<U256>,
     #[serde(deserialize_with = "optional")]

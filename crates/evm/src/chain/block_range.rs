@@ -54,13 +54,17 @@ pub enum Direction {
 
 /// Some consecutive blocks, ascending.
 pub struct Segment {
+    /// In ascending order.
     pub blocks: Vec<IndexedBlock>,
     /// Approximate memory, in bytes.
     pub bytes: usize,
-    /// Time of each fetch stage; see [`Chunk`].
+    /// Time of all requests.
     pub request_time: Duration,
+    /// Time in the queues of the worker threads.
     pub queue_time: Duration,
+    /// Time of parsing JSON and building rows, on worker threads.
     pub decode_time: Duration,
+    /// Time of the enabled checks, on worker threads.
     pub check_time: Duration,
     /// Their share of the memory bound, held until they are stored.
     pub memory: MemoryPermit,

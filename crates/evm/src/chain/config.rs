@@ -133,9 +133,13 @@ settings! {
     /// `[chains.checks]`: every check is enabled by default; disable one for chains whose headers follow other rules.
     #[derive(Copy)]
     pub struct ChecksConfig {
+        /// Whether the block hash must be that of the header's fields.
         block_hash: bool = true;
+        /// Whether the header's root must be that of the transactions.
         transactions_root: bool = true;
+        /// Whether the header's root must be that of the receipts.
         receipts_root: bool = true;
+        /// Whether the header's bloom must be that of the logs.
         logs_bloom: bool = true;
         /// Receipt fields that no root covers: the gas of each transaction, against the sum in the header.
         gas_used: bool = true;
@@ -158,9 +162,11 @@ settings! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Senders {
+    /// Never.
     Off,
     /// For blocks at the head, not for history.
     Live,
+    /// For all blocks, history included.
     Always,
 }
 
@@ -168,7 +174,7 @@ plain_settings! { Senders = lower_case_word }
 
 impl ChecksConfig {
     /// Whether everything that a root or a bloom covers is proven. For the rest see [`ChecksConfig::unproved`].
-    pub fn roots(&self) -> bool {
+    pub(super) fn roots(&self) -> bool {
         self.roots_off().is_empty()
     }
 
@@ -186,17 +192,17 @@ impl ChecksConfig {
     }
 
     /// Whether the gas in receipts is checked.
-    pub fn gas_used(&self) -> bool {
+    pub(super) fn gas_used(&self) -> bool {
         self.derived && self.gas_used
     }
 
     /// Whether the gas price in receipts is checked.
-    pub fn gas_price(&self) -> bool {
+    pub(super) fn gas_price(&self) -> bool {
         self.derived && self.gas_price
     }
 
     /// Whether the created contract in receipts is checked.
-    pub fn contract_address(&self) -> bool {
+    pub(super) fn contract_address(&self) -> bool {
         self.derived && self.contract_address
     }
 

@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256, Bloom, address, b256, hex, keccak256};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chain::{ChecksConfig, RawBlock, Senders, decode::decode, verify};
+use crate::chain::{ChecksConfig, RawBlock, Senders, decode::decode, verify::verify};
 
 fn read_tx(transaction: Value) -> RawTransaction {
     serde_json::from_value(transaction).unwrap()

@@ -15,22 +15,37 @@ const MAX_REASON: usize = 300;
 /// Why a node, or its answer, could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
+    /// A configured URL cannot be used; nothing was sent.
     #[error("{key} is not a usable URL: {reason}; use {schemes}")]
     Url {
+        /// The key of the configuration, such as `chains.ws_url`.
         key: &'static str,
+        /// What is wrong with the URL.
         reason: String,
+        /// The forms that are accepted.
         schemes: &'static str,
     },
+    /// There is no answer, or none of the node itself: the connection failed, a proxy answered, or the time limit
+    /// passed.
     #[error(
         "cannot reach the node at {url}: {reason}; check that it runs and that the URL is right"
     )]
-    Unreachable { url: String, reason: String },
+    Unreachable {
+        /// Scheme, host and port of the node.
+        url: String,
+        /// What failed.
+        reason: String,
+    },
+    /// `eth_chainId` is not the configured id.
     #[error(
         "the node at {url} serves chain {actual}, but chain {expected} is configured; correct chain_id or rpc_url"
     )]
     WrongChain {
+        /// Scheme, host and port of the node.
         url: String,
+        /// The configured EIP-155 id.
         expected: ChainId,
+        /// The node's EIP-155 id.
         actual: ChainId,
     },
     /// Another chain with the same id.
@@ -38,35 +53,53 @@ pub enum NodeError {
         "the node at {url} serves another chain with this id: its block {number} is {actual}, not {expected}; correct its URL"
     )]
     WrongGenesis {
+        /// Scheme, host and port of the node.
         url: String,
         /// 0, or the first indexed block if the node has no block 0.
         number: u64,
+        /// The hash of that block on the indexed chain.
         expected: B256,
+        /// The hash of that block on the node.
         actual: B256,
     },
+    /// The node answered with an error that no other variant describes.
     #[error("the node at {url} refused {method}: {message} (code {code})")]
     Refused {
+        /// Scheme, host and port of the node.
         url: String,
+        /// The JSON-RPC method.
         method: &'static str,
+        /// The code of the JSON-RPC error, or the HTTP status of an answer without one.
         code: i64,
+        /// The node's text, without what may be a key.
         message: String,
     },
     /// The node rejects the request rate (HTTP 429, or an error with that meaning).
     #[error("the node at {url} limits the rate of requests: {reason}")]
     Throttled {
+        /// Scheme, host and port of the node.
         url: String,
+        /// The node's text, without what may be a key.
         reason: String,
         /// From `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// The node asked for a pause that is not over; no request was sent.
     #[error("the node at {url} asked for a pause; {} ms remain", .wait.as_millis())]
-    Resting { url: String, wait: Duration },
+    Resting {
+        /// Scheme, host and port of the node.
+        url: String,
+        /// The rest of the pause.
+        wait: Duration,
+    },
     /// The node rejects the size of a batch or answer, or the number of results.
     #[error("the node at {url} refuses {method} as too large: {reason}")]
     TooLarge {
+        /// Scheme, host and port of the node.
         url: String,
+        /// The JSON-RPC method.
         method: &'static str,
+        /// The node's text without what may be a key, or the limit of this process that an answer exceeds.
         reason: String,
     },
     /// The node has no block that identifies its chain.
@@ -74,22 +107,44 @@ pub enum NodeError {
         "the node at {url} does not have {what}, which distinguishes its chain from others with the same id; \
          set start_block to a block that the node has, or use a node with block 0"
     )]
-    Unidentified { url: String, what: String },
+    Unidentified {
+        /// Scheme, host and port of the node.
+        url: String,
+        /// The blocks that were requested, for the message.
+        what: String,
+    },
     /// The node may lag and answer later.
     #[error("the node at {url} does not have {what} yet")]
-    Missing { url: String, what: String },
+    Missing {
+        /// Scheme, host and port of the node.
+        url: String,
+        /// What was requested, for the message, such as `block 7`.
+        what: String,
+    },
+    /// The answer cannot be parsed, or is not that of the request.
     #[error("the node at {url} sent an unusable answer to {method}: {reason}")]
     BadAnswer {
+        /// Scheme, host and port of the node.
         url: String,
+        /// The JSON-RPC method.
         method: &'static str,
+        /// What is wrong with the answer.
         reason: String,
     },
+    /// A block contradicts itself or its receipts.
     #[error("the node at {url} sent a block that fails a check: {error}")]
-    Check { url: String, error: CheckError },
+    Check {
+        /// Scheme, host and port of the node.
+        url: String,
+        /// The block and its first failed check.
+        error: CheckError,
+    },
     /// The errors of all providers that were tried.
     #[error("{count} providers: {summary}")]
     Several {
+        /// How many were tried: at least 2.
         count: usize,
+        /// The name and the error of each.
         summary: String,
         /// The error that a retry is most likely to resolve.
         cause: Box<NodeError>,

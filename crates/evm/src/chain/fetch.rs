@@ -32,7 +32,7 @@ impl Node {
     }
 
     /// Fetches a block and the receipts of its hash, unchecked.
-    pub async fn raw_block(&self, selector: BlockTarget) -> Result<RawBlock, NodeError> {
+    pub(super) async fn raw_block(&self, selector: BlockTarget) -> Result<RawBlock, NodeError> {
         let (method, block, receipts) = match selector {
             // The receipts are requested by hash, so that both answers are of one branch.
             BlockTarget::Number(number) => {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chain::{
     BlockTarget, ChainConfig, ChecksConfig, Node, RawBlock, Senders, arbitrum, decode::decode,
-    verify,
+    verify::verify,
 };
 use chaincast_base::Secret;
 use chaincast_model::IndexedTransaction;

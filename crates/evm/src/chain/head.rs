@@ -37,10 +37,13 @@ const REPOLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The state of the chain on its active provider.
 #[derive(Debug, Clone, Default)]
 pub struct NodeView {
+    /// Its newest block; `None` before the first answer.
     pub head: Option<BlockRef>,
     /// The position of the provider that reported the head.
     pub source: usize,
+    /// The block of the tag `safe`; `None` before the first answer, and if the node has none.
     pub safe: Option<BlockRef>,
+    /// The block of the tag `finalized`; `None` before the first answer, and if the node has none.
     pub finalized: Option<BlockRef>,
     /// Number of outages; after one it may be another node, or another chain.
     pub outages: u64,

@@ -67,5 +67,5 @@ use rpc::Link;
 pub use rpc::{Node, Tag};
 pub use token_metadata::TokenMetadata;
 pub use transaction_lookup::NodeTransaction;
-pub use verify::{CHECKS, verify};
+pub use verify::CHECKS;
 use wire::{RawBlock, RawHeader};

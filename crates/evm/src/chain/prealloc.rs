@@ -12,7 +12,7 @@ const PREALLOC_BYTES: usize = 96 << 10;
 
 /// A list read with preallocation.
 #[derive(Debug, Clone)]
-pub struct PreallocVec<T>(pub(super) Vec<T>);
+pub(super) struct PreallocVec<T>(pub(super) Vec<T>);
 
 impl<T> Default for PreallocVec<T> {
     fn default() -> Self {

@@ -41,12 +41,13 @@ impl Setting for NodeHeaders {
 }
 
 impl NodeHeaders {
-    pub fn is_empty(&self) -> bool {
+    /// Whether no headers are configured.
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The headers to send. The error does not contain a value.
-    pub fn map(&self) -> Result<HeaderMap, String> {
+    pub(super) fn map(&self) -> Result<HeaderMap, String> {
         if self.0.len() > MAX_HEADERS {
             return Err(format!("has more than {MAX_HEADERS} headers"));
         }

@@ -59,8 +59,11 @@ pub struct Node {
 /// A block tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
+    /// The newest block.
     Latest,
+    /// A block that is unlikely to be reorganized, as the consensus layer says.
     Safe,
+    /// A block that the consensus layer has finalized.
     Finalized,
 }
 
@@ -77,7 +80,9 @@ impl Tag {
 /// A block and its parent hash, from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
+    /// Its height and hash.
     pub block: BlockRef,
+    /// The hash of the block before it.
     pub parent_hash: B256,
 }
 

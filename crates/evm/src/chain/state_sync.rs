@@ -56,7 +56,7 @@ mod tests {
     use serde_json::json;
 
     use crate::chain::{
-        BlockTarget, ChainConfig, ChecksConfig, Node, Senders, decode::decode, verify,
+        BlockTarget, ChainConfig, ChecksConfig, Node, Senders, decode::decode, verify::verify,
     };
     use chaincast_base::Secret;
     use chaincast_testkit::faulty_node::{BlockTree, Contents, FaultyNode};

@@ -21,7 +21,9 @@ const WORD: usize = 32;
 /// The usable metadata of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenMetadata {
+    /// At most 128 visible characters; `None` if the contract returns none.
     pub name: Option<String>,
+    /// At most 32 visible characters; `None` if the contract returns none.
     pub symbol: Option<String>,
     /// Only for ERC-20.
     pub decimals: Option<u8>,

@@ -11,7 +11,9 @@ use chaincast_protocol::{Address, B256};
 /// A transaction that a node knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeTransaction {
+    /// The account that signed it.
     pub sender: Address,
+    /// The number of transactions that its sender had sent before it.
     pub nonce: u64,
     /// Its block; `None` while it is pending.
     pub block_number: Option<u64>,

@@ -41,11 +41,12 @@ const TRANSACTION_BYTES: usize = 200;
 const RECEIPT_BYTES: usize = 500;
 
 /// Runs the enabled checks.
-pub fn verify(block: &RawBlock, checks: &ChecksConfig) -> Result<(), CheckError> {
+#[cfg(test)]
+pub(super) fn verify(block: &RawBlock, checks: &ChecksConfig) -> Result<(), CheckError> {
     verify_timed(block, checks, &mut Times::default())
 }
 
-/// As [`verify`], and adds the time of each check to `times`.
+/// Runs the enabled checks, and adds the time of each to `times`.
 pub(super) fn verify_timed(
     block: &RawBlock,
     checks: &ChecksConfig,

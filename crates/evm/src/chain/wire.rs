@@ -26,7 +26,7 @@ use chaincast_protocol::BlockRef;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(expecting = "a block")]
-pub struct RawHeader<T = PreallocVec<RawTransaction>> {
+pub(super) struct RawHeader<T = PreallocVec<RawTransaction>> {
     #[serde(deserialize_with = "required")]
     pub hash: B256,
     #[serde(deserialize_with = "required")]
@@ -160,7 +160,7 @@ impl<T> RawHeader<T> {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(expecting = "a whole transaction")]
-pub struct RawTransaction {
+pub(super) struct RawTransaction {
     #[serde(deserialize_with = "required")]
     pub hash: B256,
     #[serde(deserialize_with = "required")]
@@ -296,7 +296,7 @@ impl RawTransaction {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[serde(expecting = "a receipt")]
-pub struct RawReceipt {
+pub(super) struct RawReceipt {
     #[serde(deserialize_with = "required")]
     pub transaction_hash: B256,
     #[serde(deserialize_with = "required")]
@@ -334,7 +334,7 @@ pub struct RawReceipt {
 /// An event log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(expecting = "a log")]
-pub struct RawLog {
+pub(super) struct RawLog {
     #[serde(deserialize_with = "required")]
     pub address: Address,
     #[serde(default, deserialize_with = "values")]
@@ -345,7 +345,7 @@ pub struct RawLog {
 
 /// A block from a node, with one receipt per transaction.
 #[derive(Debug, Clone)]
-pub struct RawBlock {
+pub(super) struct RawBlock {
     pub header: RawHeader,
     pub transactions: Vec<RawTransaction>,
     pub receipts: Vec<RawReceipt>,

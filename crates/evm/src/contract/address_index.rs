@@ -56,6 +56,7 @@ impl AddressIndex {
         }
     }
 
+    /// The contracts of the chain. The functions here take positions in this list.
     pub fn contracts(&self) -> &[Contract] {
         &self.contracts
     }

@@ -19,13 +19,17 @@ const MAX_NAME: usize = 64;
 pub struct Contract {
     /// As configured.
     pub name: Arc<str>,
+    /// The chain that it is on.
     pub chain_id: ChainId,
     /// Empty if a factory announces the contracts.
     pub addresses: Vec<Address>,
+    /// What announces the contracts; `None` if `addresses` lists them.
     pub factory: Option<Factory>,
+    /// The events that are decoded.
     pub events: Vec<EventShape>,
     /// Events of the ABI that cannot be decoded, each with the reason; empty if the configuration lists events.
     pub skipped_events: Vec<String>,
+    /// Logs of earlier blocks are not decoded.
     pub start_block: u64,
     /// Hash of everything that determines the decoded events; a change requires a new decode.
     pub definition: B256,
@@ -34,10 +38,11 @@ pub struct Contract {
 /// A contract that announces other contracts.
 #[derive(Debug, Clone)]
 pub struct Factory {
+    /// The factories, which have the same announcing event.
     pub addresses: Vec<Address>,
     /// The announcing event with the position of its address parameter; one entry for each set of indexed parameters.
     pub(super) events: Vec<(EventShape, usize)>,
-    pub parameter: String,
+    /// Further contracts are ignored.
     pub max_addresses: usize,
 }
 
@@ -206,7 +211,6 @@ fn compile_factory(
     Some(Factory {
         addresses,
         events,
-        parameter: config.parameter.clone(),
         max_addresses: config.max_addresses,
     })
 }

@@ -15,6 +15,7 @@ const MAX_DEPTH: usize = 12;
 /// An event that can be decoded from logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventShape {
+    /// As in the ABI, such as `Transfer`.
     pub name: Arc<str>,
     /// Example: `Transfer(address,address,uint256)`.
     pub signature: String,

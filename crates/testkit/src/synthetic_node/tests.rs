@@ -12,9 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{SyntheticChain, SyntheticNode, SyntheticNodeOptions, SyntheticOptions, Traffic};
 use chaincast_base::Secret;
-use chaincast_evm::chain::{
-    BlockTarget, ChainConfig, ChecksConfig, Node, NodeError, Senders, verify,
-};
+use chaincast_evm::chain::{BlockTarget, ChainConfig, ChecksConfig, Node, NodeError, Senders};
 use chaincast_model::TokenStandard;
 use chaincast_protocol::B256;
 
@@ -57,17 +55,17 @@ async fn every_block_passes_every_check() {
         let mut parent = B256::ZERO;
         let mut types = std::collections::BTreeSet::new();
         for number in 0..=12 {
-            let block = node.raw_block(BlockTarget::Number(number)).await.unwrap();
             let checks = ChecksConfig {
                 senders: Senders::Always,
                 ..ChecksConfig::default()
             };
-            verify(&block, &checks).unwrap();
+            let target = BlockTarget::Number(number);
+            let block = node.block(target, &checks).await.unwrap();
             assert_eq!(block.header.parent_hash, parent);
             parent = block.block_ref().hash;
             assert_eq!(block.transactions.len(), if number == 0 { 0 } else { 20 });
             for sent in &block.transactions {
-                types.insert(sent.ty.unwrap_or(0));
+                types.insert(sent.transaction_type);
             }
         }
         assert_eq!(parent, served.head().hash);
@@ -222,7 +220,8 @@ async fn blocks_above_head_are_missing() {
         ..Default::default()
     };
     let (served, node) = serve(OPTIONS, how).await;
-    let missing = node.raw_block(BlockTarget::Number(5)).await;
+    let checks = ChecksConfig::default();
+    let missing = node.block(BlockTarget::Number(5), &checks).await;
     assert!(matches!(missing, Err(NodeError::Missing { .. })));
     let (mut socket, _) = tokio_tungstenite::connect_async(served.ws_url())
         .await
@@ -242,7 +241,7 @@ async fn blocks_above_head_are_missing() {
         let head = next().await;
         assert_eq!(head["params"]["result"]["number"], json!(number));
     }
-    let block = node.raw_block(BlockTarget::Number(6)).await.unwrap();
+    let block = node.block(BlockTarget::Number(6), &checks).await.unwrap();
     assert_eq!(block.block_ref(), served.head());
 }
 

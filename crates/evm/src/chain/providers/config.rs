@@ -39,15 +39,19 @@ impl ProviderConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Both kinds of work.
     #[default]
     All,
+    /// The head and new blocks.
     Live,
+    /// Backfills, and blocks far below the head.
     History,
 }
 
 plain_settings! { Role = lower_case_word }
 
 impl Role {
+    /// As in the configuration and in `/status`.
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",

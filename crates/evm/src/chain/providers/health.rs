@@ -41,6 +41,7 @@ impl Limits {
 /// The state of a provider in `/status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderState {
+    /// It is in use, or ready to be.
     Ok,
     /// Its head is behind another's by more than `lag_blocks`.
     Lagging,
@@ -51,6 +52,7 @@ pub enum ProviderState {
 }
 
 impl ProviderState {
+    /// As in `/status`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",

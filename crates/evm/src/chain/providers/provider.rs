@@ -27,16 +27,21 @@ pub(in crate::chain) struct Provider {
 /// The status of a provider, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderStatus {
+    /// The configured name, or host and port of its URL.
     pub name: String,
     /// Scheme, host and port.
     pub url: String,
+    /// The configured work.
     pub role: Role,
+    /// Whether it can be used now, and if not, why.
     pub state: ProviderState,
     /// Whether its head is followed.
     pub active: bool,
+    /// The newest head that it reported; `None` if it has not reported one.
     pub head: Option<BlockRef>,
     /// Average of recent answers, in ms.
     pub latency_ms: Option<u64>,
+    /// The text of its newest error, without secrets; `None` if it had none.
     pub last_error: Option<String>,
     /// Consecutive failures.
     pub failures: u32,
