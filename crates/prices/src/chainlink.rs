@@ -93,6 +93,7 @@ impl SourceSettings for ChainlinkConfig {
 /// An answer of an aggregator or a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
+    /// The price, scaled by 10 to the power of the feed's `decimals`.
     pub answer: I256,
     /// In seconds since the Unix epoch; 0 if the contract does not report it.
     pub updated_at: U256,

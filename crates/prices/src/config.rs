@@ -45,7 +45,9 @@ settings! {
         /// Interval at which source contracts are read again: proxies for their aggregator; within 5 s while something is
         /// unknown.
         follow_interval_ms: u64 = 300_000, range(100, 86_400_000);
+        /// The tokens whose prices are tracked.
         tokens: Vec<TokenConfig> = Vec::new();
+        /// Where their prices come from.
         sources: Vec<SourceConfig> = Vec::new();
         /// Connections of exchanges and pyth sources; http uses only `backoff_max_ms`.
         exchanges: ExchangeConfig = ExchangeConfig::default(), text(exchange::TEXT);
@@ -65,15 +67,23 @@ settings! {
         address: Option<Address> = None, example("\"0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2\"");
         /// Decimals of the token.
         decimals: Option<u8> = None, example("18");
-        // Each overrides the key of the same name in `[prices]`.
+        /// Overrides [`PriceConfig::min_sources`].
         min_sources: Option<usize> = None, range(1, MAX_SOURCES), unlisted();
+        /// Overrides [`PriceConfig::outlier_mads`].
         outlier_mads: Option<u32> = None, range(1, policy::MAX_OUTLIER_MADS), unlisted();
+        /// Overrides [`PriceConfig::outlier_floor_bps`].
         outlier_floor_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        /// Overrides [`PriceConfig::max_confidence_bps`].
         max_confidence_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        /// Overrides [`PriceConfig::max_jump_bps`].
         max_jump_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        /// Overrides [`PriceConfig::jump_hold_ms`].
         jump_hold_ms: Option<u64> = None, range(0, policy::MAX_HOLD_MS), unlisted();
+        /// Overrides [`PriceConfig::publish_bps`].
         publish_bps: Option<u32> = None, range(0, policy::MAX_BPS), unlisted();
+        /// Overrides [`PriceConfig::publish_heartbeat_ms`].
         publish_heartbeat_ms: Option<u64> = None, zero_or(policy::MIN_HEARTBEAT_MS, policy::MAX_HEARTBEAT_MS), unlisted();
+        /// Overrides [`PriceConfig::min_interval_ms`].
         min_interval_ms: Option<u64> = None, range(0, policy::MAX_INTERVAL_MS), unlisted();
     }
     label(token_label)

@@ -9,15 +9,31 @@ use chaincast_protocol::Address;
 pub enum ContractError {
     /// An empty answer, as from an address without a contract.
     #[error("no answer to {call} from {at}: is there a contract at this address on this chain?")]
-    NoAnswer { at: Address, call: &'static str },
+    NoAnswer {
+        /// The address that was called.
+        at: Address,
+        /// The signature of the called function, such as `decimals()`.
+        call: &'static str,
+    },
+    /// The contract rejects the call.
     #[error("the contract at {at} reverted {call}: {reason}")]
     Reverted {
+        /// The address that was called.
         at: Address,
+        /// The signature of the called function, such as `decimals()`.
         call: &'static str,
+        /// The node's text, cut and without control characters.
         reason: String,
     },
+    /// The answer does not have the type that the function returns.
     #[error("cannot decode the answer to {call} from the contract at {at}")]
-    Unreadable { at: Address, call: &'static str },
+    Unreadable {
+        /// The address that was called.
+        at: Address,
+        /// The signature of the called function, such as `decimals()`.
+        call: &'static str,
+    },
+    /// The text of the node's error, cut and without control characters.
     #[error("cannot read the contract: {0}")]
     Node(String),
 }

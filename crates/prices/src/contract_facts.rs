@@ -60,15 +60,20 @@ impl Probe {
 /// Facts reported by a contract; `None` for those it did not report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContractFacts {
+    /// Of a Chainlink proxy or aggregator.
     Feed {
         /// The aggregator of a proxy at the end of the block.
         aggregator: Option<Address>,
+        /// Decimals of its answers.
         decimals: Option<u8>,
         /// The newest answer at the end of the block, if requested.
         round: Option<Round>,
     },
+    /// Of a pair of Uniswap V2 or a pool of V3.
     Pool {
+        /// `token0` and `token1`; `None` unless the contract answers as a pool of the configured kind.
         tokens: Option<[Address; 2]>,
+        /// Decimals of the tokens, in the same order.
         decimals: [Option<u8>; 2],
     },
 }

@@ -10,15 +10,24 @@ use chaincast_protocol::Token;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedState {
     /// Not connected, with the reason why the last connection ended.
-    Connecting { reason: Option<Arc<str>> },
+    Connecting {
+        /// Why the last connection ended, or a contract cannot be read yet; `None` at first.
+        reason: Option<Arc<str>>,
+    },
     /// Connected, with a tick since.
     Live,
     /// Connected, without data for this source since. Some venues answer an unknown symbol in this way.
     Silent,
     /// Connected, and the venue reports restricted trading or announces it.
-    Limited { reason: Arc<str> },
+    Limited {
+        /// What the venue reports.
+        reason: Arc<str>,
+    },
     /// The venue rejects this source.
-    Refused { reason: Arc<str> },
+    Refused {
+        /// The venue's error, or what is wrong with the contract.
+        reason: Arc<str>,
+    },
 }
 
 impl FeedState {

@@ -7,10 +7,15 @@ use chaincast_protocol::{Address, B256};
 /// A borrowed log of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct LogView<'a> {
+    /// The contract that emitted it.
     pub address: Address,
+    /// At most four; the first one identifies the event.
     pub topics: &'a [B256],
+    /// The parameters that are not topics, ABI-encoded.
     pub data: &'a [u8],
+    /// The height of its block.
     pub block_number: u64,
+    /// The hash of its block.
     pub block_hash: B256,
     /// The header's timestamp, in seconds.
     pub block_timestamp: u64,

@@ -50,18 +50,24 @@ pub(super) struct Route {
 /// A source that averages the prices of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct AveragedSource {
+    /// The position of the source, for the functions of [`OnChainSources`].
     pub source: usize,
+    /// The length of the window.
     pub seconds: u64,
     /// The contract and the event that it reads.
     pub address: Address,
+    /// The first topic of that event.
     pub topic: B256,
 }
 
 /// An answer read from a contract at the end of a block.
 #[derive(Debug, Clone, Copy)]
 pub struct FirstAnswer {
+    /// The position of the source, for the functions of [`OnChainSources`].
     pub source: usize,
+    /// The answer.
     pub round: Round,
+    /// The block at whose end it was the newest.
     pub block: BlockRef,
 }
 

@@ -28,9 +28,13 @@ settings! {
         /// Index of the priced token in the pool; default: the token with the configured address. This and the four keys
         /// below are read from the contracts by default; if one is set and differs, the source is rejected.
         base: Option<u8> = None, range(0, 1), example("0");
+        /// The contract of the token with index 0.
         token0: Option<Address> = None, example("\"0x…\"");
+        /// The contract of the token with index 1.
         token1: Option<Address> = None, example("\"0x…\"");
+        /// Decimals of the priced token.
         base_decimals: Option<u8> = None, example("18");
+        /// Decimals of the other token.
         quote_decimals: Option<u8> = None, example("6");
         /// The other token: `"USD"`, or a tracked token whose price converts it to USD.
         quote: String as upper_case = String::new(), required(), example("\"USDC\"");

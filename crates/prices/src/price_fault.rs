@@ -2,7 +2,7 @@
 
 /// A fault of a price from a venue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PriceFault {
+pub(super) enum PriceFault {
     #[error("unreadable: {0}")]
     Malformed(String),
     #[error("price {0} is not above zero")]

@@ -37,6 +37,7 @@ const MAX_CONCURRENT: usize = 4;
 /// The result of one source.
 #[derive(Debug, Clone)]
 pub struct ProbeResult {
+    /// The last state of the source.
     pub state: FeedState,
     /// The newest tick of the feed.
     pub tick: Option<Tick>,
@@ -45,6 +46,7 @@ pub struct ProbeResult {
 /// The results of all feeds.
 #[derive(Debug, Clone)]
 pub struct FeedProbe {
+    /// Every source that is not on a chain.
     pub sources: BTreeMap<SourceKey, ProbeResult>,
     /// How far this machine's clock is ahead, in ms, if every venue that reports its time shows an offset.
     pub clock_off_ms: Option<i64>,

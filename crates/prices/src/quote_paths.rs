@@ -70,7 +70,7 @@ impl QuotePaths {
     }
 
     /// Whether there is a path from this quote to USD.
-    pub fn reaches_usd(&self, quote: &str) -> bool {
+    pub(super) fn reaches_usd(&self, quote: &str) -> bool {
         self.distances.contains_key(quote)
     }
 
@@ -83,7 +83,7 @@ impl QuotePaths {
     }
 
     /// Whether the rate of `quote` depends on sources of `token`: then it cannot price that token.
-    pub fn depends_on(&self, quote: &str, token: &Token) -> bool {
+    pub(super) fn depends_on(&self, quote: &str, token: &Token) -> bool {
         if quote == token.as_str() {
             return true;
         }

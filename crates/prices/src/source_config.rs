@@ -8,13 +8,15 @@ use chaincast_protocol::{Address, ChainId, Token};
 /// `[[prices.sources]]`; read by `source_entry`, with the keys of [`SourceKeys`](super::source_entry::SourceKeys) and of its kind.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
+    /// The priced token, one of `[[prices.tokens]]`.
     pub token: Token,
     /// Name in the `sources` of a price; the name of the kind if omitted. Unique within the token.
     pub name: Option<String>,
     /// A tick older than this is not used, in ms: 1 to [`MAX_AGE_LIMIT_MS`](super::max_age::MAX_AGE_LIMIT_MS).
     pub max_age_ms: u64,
     /// `scale` and `invert`: convert the reported price to the price of one token.
-    pub unit: Unit,
+    pub(super) unit: Unit,
+    /// `kind`, with the keys that it adds.
     pub kind: SourceKind,
 }
 
@@ -126,7 +128,7 @@ impl SourceKind {
     }
 
     /// The default name of a source: the kind, and whether it is an average.
-    pub fn default_name(&self) -> &'static str {
+    pub(super) fn default_name(&self) -> &'static str {
         self.settings.default_name().unwrap_or(self.name)
     }
 

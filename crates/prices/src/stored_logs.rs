@@ -12,12 +12,15 @@ use chaincast_protocol::{Address, B256, ChainId, Token};
 /// A source whose ticks follow from stored logs: one per log, or for an average one per block.
 #[derive(Debug, Clone)]
 pub struct BackfillSource {
+    /// The position of the source, for the functions of [`OnChainSources`].
     pub source: usize,
     /// Whether its end-of-block ticks are answers that were read from the contract.
     pub has_answers: bool,
     /// `Some` for an average.
     pub average: Option<AveragedSource>,
+    /// The priced token.
     pub token: Token,
+    /// The name of the source in the `sources` of a price.
     pub name: Arc<str>,
     /// Hash of what is read, and how; another definition replaces the stored ticks.
     pub definition: B256,

@@ -12,15 +12,15 @@ use chaincast_protocol::Token;
     origin.block_number, origin.chain_id, origin.log_index
 )]
 pub struct TickError {
-    pub token: Token,
-    pub source_name: Arc<str>,
-    pub origin: Box<LogOrigin>,
-    pub fault: TickFault,
+    pub(super) token: Token,
+    pub(super) source_name: Arc<str>,
+    pub(super) origin: Box<LogOrigin>,
+    pub(super) fault: TickFault,
 }
 
 /// A fault of an observation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TickFault {
+pub(super) enum TickFault {
     #[error("cannot decode the event: {0}")]
     Malformed(String),
     #[error("answer {0} is not above zero")]

@@ -11,7 +11,9 @@ use chaincast_protocol::{PriceBlock, USD};
 /// The newest tick of a source, and its maximum age.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceTick<'a> {
+    /// As the source reported it, in its own quote currency.
     pub tick: &'a Tick,
+    /// Older ticks, by the time when they were observed, are not used.
     pub max_age_ms: u64,
     /// False while the node of its chain does not answer: then it is not fresh, whatever its time. It can still replace
     /// a price that a reorg removed.
@@ -26,6 +28,7 @@ pub struct SourceTick<'a> {
 /// The price of one token in USD, for converting ticks quoted in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsdRate {
+    /// In USD.
     pub price: BigDecimal,
     /// Confidence in USD.
     pub confidence: BigDecimal,
@@ -33,6 +36,7 @@ pub struct UsdRate {
     pub observed_at: i64,
     /// The last ms in which one of its ticks is fresh; as [`Price::expires_at`](chaincast_model::Price::expires_at).
     pub expires_at: i64,
+    /// How far it can be trusted; a price that is converted with it is trusted no more.
     pub trust: Trust,
 }
 

@@ -9,56 +9,114 @@ pub(super) const MAX_SOURCE_NAME: usize = 64;
 /// An invalid setting of `[prices]`. Source positions count from 1 in file order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PriceConfigError {
+    /// A number is not allowed beside the other settings.
     #[error("{key}: must be {allowed}, not {given}")]
     OutOfRange {
         /// The full key, such as `prices.exchanges.backoff_ms`.
         key: &'static str,
+        /// The range, such as `10 to 30000`.
         allowed: String,
+        /// The configured number.
         given: u64,
     },
+    /// A key of a source has an invalid value.
     #[error("{at}: {key} {expected}")]
     Key {
+        /// The source.
         at: SourceEntry,
+        /// Its name, such as `max_age_ms`.
         key: &'static str,
         /// The error, or the expected value.
         expected: String,
     },
+    /// A token is listed twice.
     #[error("prices.tokens lists {token} twice")]
     DuplicateToken {
         /// Position of the second entry, from 0.
         index: usize,
+        /// The token.
         token: Token,
     },
+    /// The quote currency of all prices is listed as a token.
     #[error("prices.tokens lists {USD}, which is the quote currency itself")]
-    TokenIsQuote { index: usize },
+    TokenIsQuote {
+        /// Position of the entry, from 0.
+        index: usize,
+    },
+    /// A source is one of a token that is not listed.
     #[error("{at}: {token} is not in prices.tokens")]
-    UntrackedToken { at: SourceEntry, token: Token },
+    UntrackedToken {
+        /// The source.
+        at: SourceEntry,
+        /// The token that it prices.
+        token: Token,
+    },
+    /// Two sources of a token have the same name.
     #[error("{at}: {token} has another source of this name; set a unique `name`")]
-    DuplicateSource { at: SourceEntry, token: Token },
+    DuplicateSource {
+        /// The later source.
+        at: SourceEntry,
+        /// The token that both price.
+        token: Token,
+    },
+    /// Two sources of a token read the same price of the same contract.
     #[error("{at}: another source of {token} reads the same contract, which would count twice")]
-    DuplicateContract { at: SourceEntry, token: Token },
+    DuplicateContract {
+        /// The later source.
+        at: SourceEntry,
+        /// The token that both price.
+        token: Token,
+    },
+    /// The name of a source cannot be shown.
     #[error(
         "{at}: name must be 1 to {MAX_SOURCE_NAME} characters without whitespace and control characters"
     )]
-    SourceName { at: SourceEntry },
+    SourceName {
+        /// The source.
+        at: SourceEntry,
+    },
+    /// The quote currency of a source has no USD price.
     #[error("{at}: quote {quote:?} is neither {USD} nor in prices.tokens")]
-    UnknownQuote { at: SourceEntry, quote: String },
+    UnknownQuote {
+        /// The source.
+        at: SourceEntry,
+        /// Its configured quote currency.
+        quote: String,
+    },
+    /// The quote currency of a source is the token that it prices.
     #[error("{at}: {token} cannot be quoted in itself")]
-    QuotedInItself { at: SourceEntry, token: Token },
+    QuotedInItself {
+        /// The source.
+        at: SourceEntry,
+        /// The token that it prices.
+        token: Token,
+    },
+    /// The quote currency of a source has no price that leads to USD, or only through too many others.
     #[error(
         "{at}: no path of at most {MAX_QUOTE_STEPS} sources from its quote {quote} to {USD}; add a source of {quote}"
     )]
-    QuoteWithoutUsd { at: SourceEntry, quote: Token },
+    QuoteWithoutUsd {
+        /// The source.
+        at: SourceEntry,
+        /// Its quote currency.
+        quote: Token,
+    },
+    /// The price of a quote currency depends on the token that is quoted in it.
     #[error(
         "{at}: the price of its quote {quote} depends on {token} itself; add a source of {quote} in {USD}"
     )]
     QuoteCycle {
+        /// The source.
         at: SourceEntry,
+        /// Its quote currency.
         quote: Token,
+        /// The token that it prices.
         token: Token,
     },
+    /// Two sources of a token read the same instrument at the same venue.
     #[error("{at}: reads the same {what} as {other}, which would count twice")]
     DuplicateInstrument {
+        /// The later source.
         at: SourceEntry,
         /// What both read, such as a symbol of a venue.
         what: &'static str,
@@ -72,7 +130,9 @@ pub enum PriceConfigError {
 pub struct SourceEntry {
     /// Position in the file, from 1.
     pub position: usize,
+    /// The configured name, or the default one.
     pub name: String,
+    /// The priced token.
     pub token: Token,
 }
 
@@ -88,7 +148,7 @@ impl std::fmt::Display for SourceEntry {
 
 impl PriceConfigError {
     /// The source that the error is about, if any.
-    pub fn entry(&self) -> Option<&SourceEntry> {
+    fn entry(&self) -> Option<&SourceEntry> {
         match self {
             Self::OutOfRange { .. } | Self::DuplicateToken { .. } | Self::TokenIsQuote { .. } => {
                 None
@@ -125,7 +185,7 @@ impl PriceConfigError {
     }
 
     /// The invalid key of that source, if any.
-    pub fn key(&self) -> Option<&'static str> {
+    fn key(&self) -> Option<&'static str> {
         Some(match self {
             Self::Key { key, .. } => *key,
             Self::UntrackedToken { .. } => "token",
