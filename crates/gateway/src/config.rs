@@ -62,7 +62,9 @@ settings! {
         deflate_min_bytes: usize = 128, range(0, 1_048_576);
         /// Whether /api/v1/stats is public; otherwise it requires a JWT with the role "admin".
         public_stats: bool = false;
+        /// Which clients are authenticated, and how.
         auth: AuthConfig = AuthConfig::default();
+        /// What a client may use.
         limits: LimitsConfig = LimitsConfig::default();
     }
 }

@@ -8,8 +8,11 @@ use rustc_hash::FxHashSet;
 /// The chains, tokens and contracts that this deployment serves channels for.
 #[derive(Debug, Clone)]
 pub struct KnownChannels {
+    /// The chain of the channel `new-block` without an id.
     pub first_chain: ChainId,
+    /// The indexed chains.
     pub chain_ids: Vec<ChainId>,
+    /// The tokens whose prices are tracked.
     pub tokens: Vec<Token>,
     /// Whether any chain is indexed with whole blocks, including transactions.
     pub transactions: bool,

@@ -59,10 +59,13 @@ pub(crate) struct TestParts {
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
+    /// `[gateway.auth]` has no usable keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// `gateway.allowed_origins` has an entry that is not an origin.
     #[error("gateway.allowed_origins: {0}")]
     Origin(#[from] OriginError),
+    /// The kernel has no io_uring, or does not allow it.
     #[error("io_uring cannot be used: {0}; set gateway.io_uring = false")]
     IoUring(std::io::Error),
 }

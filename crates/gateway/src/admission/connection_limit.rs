@@ -69,6 +69,7 @@ pub struct Permit {
 #[derive(Debug)]
 pub struct Admission {
     pub address: IpAddr,
+    #[expect(dead_code, reason = "counts the connection until it is dropped")]
     pub permit: Permit,
 }
 

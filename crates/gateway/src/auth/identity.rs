@@ -11,6 +11,7 @@ const MAX_SUBJECT_BYTES: usize = 128;
 pub struct Identity {
     /// The subject: 1 to 128 bytes without control characters.
     pub sub: String,
+    /// The claim `role`. `admin` may read `/api/v1/stats`.
     pub role: Option<String>,
     /// Channel patterns, where `*` matches any text; `None` allows every public channel.
     pub channels: Option<Vec<String>>,
@@ -39,7 +40,7 @@ impl Identity {
 
     /// Whether this subject may subscribe to a channel. Patterns match the channel's canonical name, case-insensitively.
     /// A private channel is open only to its own subject, regardless of the patterns.
-    pub fn can_subscribe(&self, channel: &Channel) -> bool {
+    pub(crate) fn can_subscribe(&self, channel: &Channel) -> bool {
         if channel.is_private() {
             return channel.subject() == Some(&self.sub);
         }
@@ -52,7 +53,8 @@ impl Identity {
         }
     }
 
-    pub fn is_admin(&self) -> bool {
+    /// Whether its role is `admin`.
+    pub(crate) fn is_admin(&self) -> bool {
         self.role.as_deref() == Some("admin")
     }
 }

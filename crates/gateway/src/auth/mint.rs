@@ -15,7 +15,9 @@ use chaincast_protocol::now_ms;
 /// The claims of a JWT to mint.
 #[derive(Debug, Clone, Default)]
 pub struct TokenRequest {
+    /// The subject, at least one character.
     pub sub: String,
+    /// The claim `role`; `None` for none.
     pub role: Option<String>,
     /// Channel patterns; `None` for every public channel.
     pub channels: Option<Vec<String>>,

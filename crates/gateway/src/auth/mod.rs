@@ -12,7 +12,8 @@ mod key_file;
 mod keys;
 mod mint;
 
-pub use error::{AuthError, MAX_TOKEN_BYTES};
+pub use error::AuthError;
+pub(crate) use error::MAX_TOKEN_BYTES;
 pub use identity::Identity;
 pub use mint::{TokenRequest, mint};
 
@@ -139,13 +140,12 @@ impl Authenticator {
         }
     }
 
-    pub fn mode(&self) -> AuthMode {
-        self.mode
-    }
-
     /// The identity of a client that connects with this JWT. An empty JWT counts as none. `None` is an anonymous client,
     /// if the mode allows it.
-    pub async fn identify(&self, token: Option<&str>) -> Result<Option<Identity>, AuthError> {
+    pub(crate) async fn identify(
+        &self,
+        token: Option<&str>,
+    ) -> Result<Option<Identity>, AuthError> {
         match (self.mode, token.filter(|token| !token.is_empty())) {
             (AuthMode::Off, _) | (AuthMode::Optional, None) => Ok(None),
             (AuthMode::Required, None) => Err(AuthError::Missing),
@@ -154,7 +154,7 @@ impl Authenticator {
     }
 
     /// As [`Self::identify`] for a JWT sent later; an error in mode `off`.
-    pub async fn renew(&self, token: &str) -> Result<Option<Identity>, AuthError> {
+    pub(crate) async fn renew(&self, token: &str) -> Result<Option<Identity>, AuthError> {
         match token {
             "" => self.identify(None).await,
             token => self.verify(token).await.map(Some),

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod candles;
+mod echo;
 mod flush_io;
 mod formats;
 mod heartbeat;

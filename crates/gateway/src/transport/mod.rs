@@ -1,13 +1,14 @@
 //! The transports of sessions: WebSocket, Socket.IO (which shares the WebSocket handshake and connection), and
 //! server-sent events.
 
-pub mod connection;
+mod connection;
 pub(crate) mod context;
 mod cors;
 mod deflate_negotiation;
+pub(crate) mod echo;
 mod frame_reader;
-pub mod handshake;
-pub mod io_task;
+mod handshake;
+mod io_task;
 mod linger;
 pub(crate) mod problem;
 pub(crate) mod refusals;
