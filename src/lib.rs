@@ -9,6 +9,11 @@
 //! | [`cli`] | a file a subcommand. Exit codes: 0 done, 1 failed, 2 usage or configuration |
 //! | `page` | the live page of `web/`, built into the binary |
 
+#![allow(
+    missing_docs,
+    reason = "an application: only its own main and its tests use these items"
+)]
+
 pub mod app;
 pub mod cli;
 pub mod config;
