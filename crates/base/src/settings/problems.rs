@@ -198,6 +198,12 @@ impl Problems {
         }
     }
 
+    /// Reports a value out of its range, also in an entry that lacks a required key. It counts as reported.
+    pub(super) fn out_of_range(&mut self, key: &str, message: String) {
+        self.replaced.insert(key.to_owned());
+        self.refused.push(Problem::new(key, message));
+    }
+
     /// [`Problems::add`] of a value that nothing is compared with: it counts as reported.
     pub fn refuse(&mut self, key: &str, message: impl Into<String>) {
         self.add(key, message);

@@ -76,7 +76,7 @@ pub fn read_plain<T: DeserializeOwned>(
     if let (Some(range), Some(number)) = (key.range, number)
         && !u64::try_from(number).is_ok_and(|number| range.contains(number))
     {
-        problems.refuse(path, format!("must be {range}, not {number}"));
+        problems.out_of_range(path, format!("must be {range}, not {number}"));
         return None;
     }
     Some(read)
