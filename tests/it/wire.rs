@@ -169,6 +169,23 @@ async fn schemas_describe_every_live_message() {
     tokio::join!(world.server.stop(), closed);
 }
 
+/// Requests a channel that does not exist, without an acknowledgement.
+async fn refuse_channel(connection: &mut Connection) {
+    let data = json!({"channels": ["nope"]});
+    connection.emit("subscribe", &data).await;
+    let refused = async {
+        loop {
+            match connection.receive().await {
+                Received::Other(other) if other["data"]["channel"] == "nope" => break,
+                Received::Closed(code, reason) => panic!("closed with {code} {reason}"),
+                _ => {}
+            }
+        }
+    };
+    let refused = timeout(TIMEOUT, refused).await;
+    refused.expect("an error that names the channel");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_describe_other_transports() {
     let world = World::start().await;
@@ -198,11 +215,7 @@ async fn schemas_describe_other_transports() {
                 connection.send_request(event, &data).await;
                 connection.receive_response().await;
             }
-            connection
-                .emit("subscribe", &json!({"channel": "nope"}))
-                .await;
-            let refused = |received: &Received| matches!(received, Received::Other(other) if other["data"]["channel"] == "nope");
-            while !refused(&timeout(TIMEOUT, connection.receive()).await.unwrap()) {}
+            refuse_channel(&mut connection).await;
         }
         world.set_feed("ETH", price).await;
         let mut missing: BTreeSet<&str> = channels.into();

@@ -1,9 +1,9 @@
 //! Checks that the types and the schemas of the protocol describe what the server sends: nothing more, nothing less.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use chaincast_protocol::{
-    CloseReason, DECIMALS, Event, EventName, Heartbeat, Refusal, ServerMessage,
+    CloseReason, Event, EventName, Heartbeat, Refusal, ServerMessage,
     control::{
         Ack, Closed, ConnectError, Connected, Pong, RefusedChannel, RetryAfter, TokenExpiring,
     },
@@ -14,6 +14,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::new);
+
+/// The keys of amounts, by the schemas.
+static AMOUNTS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let definitions = SCHEMAS.definitions.values();
+    let properties = definitions.filter_map(|schema| schema["properties"].as_object());
+    let is_amount = |schema: &Value| schema.to_string().contains("/Decimal\"");
+    let amounts = properties.flatten().filter(|(_, schema)| is_amount(schema));
+    amounts.map(|(name, _)| name.clone()).collect()
+});
 
 /// What event streams and Socket.IO add to the data of an event.
 const POSITION: [&str; 4] = ["channel", "seq", "prev", "snapshot"];
@@ -40,7 +49,7 @@ pub fn assert_described(text: &str) {
 /// Checks a WebSocket message in MessagePack, and returns it as in JSON: its amounts must be strings.
 pub fn assert_packed_described(bytes: &[u8]) -> String {
     let mut text = msgpack::to_json(bytes).unwrap();
-    for key in DECIMALS {
+    for key in AMOUNTS.iter() {
         let start = format!("\"{key}\":");
         let mut from = 0;
         while let Some(at) = text[from..].find(&start) {
@@ -149,4 +158,13 @@ fn undescribed_messages_are_found() {
         let checked = std::panic::catch_unwind(|| assert_described(&message.to_string()));
         assert!(checked.is_err(), "{message}");
     }
+}
+
+/// Amounts become numbers again, with all their digits.
+#[test]
+fn packed_messages_are_read_as_json() {
+    let text = r#"{"event":"candle-update","channel":"candle:ETH:1m","seq":8,"data":{"token":"ETH","interval":"1m","timestamp":60000,"open":3456.100000000000000001,"high":3457,"low":0.5,"close":3456,"count":2,"closed":false,"synthetic":false}}"#;
+    let mut packed = Vec::new();
+    msgpack::from_json(text, &mut packed).unwrap();
+    assert_eq!(assert_packed_described(&packed), text);
 }
