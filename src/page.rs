@@ -25,10 +25,12 @@ const DOCUMENTS: [(&str, &str); 2] = [
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; \
                       object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Routes `/`, `/assets/{file}`, `/docs/{name}.md`, and the Socket.IO client at the reference server's path.
+/// Routes `/`, `/assets/{file}`, `/docs/{name}.md`, the client for pages without tools, and the Socket.IO client at the
+/// reference server's path.
 pub(crate) fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
+        .route("/client.js", get(async || any_origin_file("client.js")))
         .route(
             "/socket.io/socket.io.js",
             get(async || any_origin_file("vendor/socket.io.js")),

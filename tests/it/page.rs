@@ -125,3 +125,18 @@ async fn served_socketio_client_is_the_pinned_package() {
     }
     bare.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_is_served_to_pages_of_any_origin() {
+    let bare = BareGateway::start("").await;
+    let response = reqwest::get(format!("{}/client.js", bare.server.url()))
+        .await
+        .unwrap();
+    let headers = response.headers().clone();
+    assert_eq!(headers["access-control-allow-origin"], "*");
+    // Browsers run a module only with the type of a script.
+    let kind = headers["content-type"].to_str().unwrap();
+    assert!(kind.starts_with("text/javascript"), "{kind}");
+    assert!(response.text().await.unwrap().contains("createClient"));
+    bare.server.stop().await;
+}

@@ -32,6 +32,7 @@ export interface Acknowledge {
 export interface Acknowledged {
   /** How many were not acknowledged before. */
   acknowledged: number;
+  /** Always true. */
   success: true;
 }
 
@@ -40,7 +41,9 @@ export type Address = string;
 
 /** Blocks with activity of the address left the canonical chain: their updates are invalid. Updates of the new branch follow. */
 export interface AddressReorg {
+  /** EIP-155 chain id. */
   chainId: number;
+  /** The newest block that both branches have. */
   commonAncestor: BlockRef;
   /** Dropped blocks with activity of the address, newest first. */
   dropped: BlockRef[];
@@ -50,15 +53,21 @@ export interface AddressReorg {
 
 /** A transaction from or to the address, or the one that created it. */
 export interface AddressTransaction {
+  /** EIP-155 chain id. */
   chainId: number;
+  /** The transaction's hash, as in `tx:HASH`. */
   hash: Hash;
   /** Null before Byzantium. */
   status: TransactionResult | null;
+  /** Height of its block. */
   blockNumber: number;
+  /** Hash of its block. */
   blockHash: Hash;
   /** The header's timestamp, in seconds. */
   blockTimestamp: number;
+  /** Position in the block, from 0. */
   transactionIndex: number;
+  /** The sender. */
   from: Address;
   /** Null if it creates a contract. */
   to: Address | null;
@@ -66,17 +75,23 @@ export interface AddressTransaction {
   contractAddress: Address | null;
   /** In wei. */
   value: Quantity;
+  /** Orders the transactions of the sender, from 0. */
   nonce: Quantity;
   /** Its EIP-2718 type; 0 is a legacy transaction. */
   type: number;
+  /** The most gas that it may use. */
   gasLimit: Quantity;
-  /** In wei, like the other prices and fees; null for a transaction with a dynamic fee. */
+  /** What it pays per unit of gas, in wei like the other prices and fees; null for a transaction with a dynamic fee. */
   gasPrice: Quantity | null;
-  /** Null for a transaction without a dynamic fee, like the priority fee. */
+  /** The most that it pays per unit of gas; null for a transaction without a dynamic fee, like the priority fee. */
   maxFeePerGas: Quantity | null;
+  /** The most that the sender adds to the base fee, in wei (EIP-1559). */
   maxPriorityFeePerGas: Quantity | null;
+  /** Gas that the sender paid for, by the receipt. */
   gasUsed: Quantity;
+  /** Sum of `gasUsed` of the block's transactions up to this one. */
   cumulativeGasUsed: Quantity;
+  /** What the sender paid per unit of gas, in wei. */
   effectiveGasPrice: Quantity;
   /** Server time, in ms. */
   timestamp: number;
@@ -84,23 +99,31 @@ export interface AddressTransaction {
 
 /** A transfer from or to the address. */
 export interface AddressTransfer {
+  /** EIP-155 chain id. */
   chainId: number;
+  /** Height of its block. */
   blockNumber: number;
+  /** Hash of its block. */
   blockHash: Hash;
   /** The header's timestamp, in seconds. */
   blockTimestamp: number;
   /** Null when unknown. */
   transactionHash: Hash | null;
+  /** Position of the transaction in the block, from 0. */
   transactionIndex: number;
+  /** What it was read from. */
   source: TransferSource;
   /** Null if `source` is `transaction`. */
   logIndex: number | null;
   /** Position within the log; above 0 only in an ERC-1155 batch. */
   position: number;
+  /** The kind of asset. */
   standard: TokenStandard;
   /** The token contract; null for the native coin. */
   token: Address | null;
+  /** The zero address if the amount was minted. */
   from: Address;
+  /** The zero address if the amount was burned. */
   to: Address;
   /** Null for ERC-20 and the native coin. */
   tokenId: Quantity | null;
@@ -128,6 +151,7 @@ export interface Auth {
 
 /** The JWT was accepted. */
 export interface Authenticated {
+  /** Always true. */
   success: true;
   /** The authenticated user. */
   user: User | null;
@@ -137,8 +161,11 @@ export interface Authenticated {
 
 /** No reorg will drop this block or an older one. */
 export interface BlockFinalized {
+  /** Height of the block. */
   number: number;
+  /** Identifies the block and its branch. */
   hash: Hash;
+  /** EIP-155 chain id. */
   chainId: number;
   /** Server time, in ms. */
   timestamp: number;
@@ -146,7 +173,9 @@ export interface BlockFinalized {
 
 /** A block by height and hash. The height alone does not identify the branch. */
 export interface BlockRef {
+  /** Height: the distance from block 0. */
   number: number;
+  /** Identifies the block and its branch. */
   hash: Hash;
 }
 
@@ -155,13 +184,19 @@ export type CandleInterval = "1m" | "5m" | "15m" | "1h" | "4h" | "1d";
 
 /** A candle was updated, closed, or corrected after its close. Each update has the whole candle, which replaces the one with the same `timestamp`. */
 export interface CandleUpdate {
+  /** The token whose price it summarizes. */
   token: Token;
+  /** Length of the candle. */
   interval: CandleInterval;
   /** Start of the candle, in ms since the Unix epoch. */
   timestamp: number;
+  /** The first price, in USD. */
   open: Decimal;
+  /** The highest price, in USD. */
   high: Decimal;
+  /** The lowest price, in USD. */
   low: Decimal;
+  /** The last price so far, in USD. */
   close: Decimal;
   /** Number of prices in the candle. */
   count: number;
@@ -173,6 +208,7 @@ export interface CandleUpdate {
 
 /** Current health of a chain, as reported to clients. */
 export interface ChainHealth {
+  /** EIP-155 chain id. */
   chainId: number;
   /** Number of the newest indexed block; null before the first. */
   head: number | null;
@@ -180,6 +216,7 @@ export interface ChainHealth {
   headAgeMs: number | null;
   /** Time since the node last answered; null if it never did. */
   nodeAgeMs: number | null;
+  /** Whether its node answers and its index keeps up. */
   status: ChainStatus;
 }
 
@@ -204,6 +241,7 @@ export interface ChannelNames {
 export interface ChannelResult {
   /** In canonical form; as requested, if it failed. */
   channel: string;
+  /** Whether the channel was subscribed or unsubscribed. */
   success: boolean;
   /** Why it failed. */
   error?: Refusal;
@@ -215,6 +253,7 @@ export interface ChannelResult {
 
 /** One result per channel, in the order of the request. */
 export interface ChannelResults {
+  /** The results, one for each channel that the request names. */
   channels: ChannelResult[];
   /** Whether every channel succeeded. */
   success: boolean;
@@ -240,6 +279,7 @@ export interface ConnectError {
 
 /** The part of a refusal that is for programs. */
 export interface ConnectErrorData {
+  /** Why the join was refused. */
   code: ErrorCode;
   /** Delay before the same request can succeed, in ms. */
   retryAfterMs?: number;
@@ -247,6 +287,7 @@ export interface ConnectErrorData {
 
 /** The session is open. */
 export interface Connected {
+  /** Random id of the session; on Socket.IO the client's `socket.id`. */
   clientId: string;
   /** Of the database: a seq is valid only within its epoch. */
   epoch: string;
@@ -266,16 +307,21 @@ export interface ContractEvent {
   contract: string;
   /** The name in the ABI. */
   event: string;
+  /** The contract that emitted it. */
   address: Address;
   /** Null if longer than 64 KiB as JSON; the REST API returns them. */
   args: Arguments | null;
+  /** Height of its block. */
   blockNumber: number;
+  /** Hash of its block. */
   blockHash: Hash;
   /** The header's timestamp, in seconds. */
   blockTimestamp: number;
   /** Null when unknown. */
   transactionHash: Hash | null;
+  /** Position of the log in the block, from 0. */
   logIndex: number;
+  /** EIP-155 chain id. */
   chainId: number;
   /** Server time of the update, in ms. */
   timestamp: number;
@@ -283,7 +329,9 @@ export interface ContractEvent {
 
 /** The events of the dropped blocks are invalid; those of the new branch follow. */
 export interface ContractReorg {
+  /** EIP-155 chain id. */
   chainId: number;
+  /** The newest block that both branches have. */
   commonAncestor: BlockRef;
   /** Newest first. */
   dropped: BlockRef[];
@@ -319,7 +367,9 @@ export type ErrorCode =
 
 /** The request failed. */
 export interface Failed {
+  /** Why it failed. */
   error: Refusal;
+  /** Always false. */
   success: false;
 }
 
@@ -354,8 +404,11 @@ export type Mode =
 
 /** A block became the head of the canonical chain. */
 export interface NewBlock {
+  /** Height of the block. */
   number: number;
+  /** Identifies the block and its branch. */
   hash: Hash;
+  /** Hash of the block below. */
   parentHash: Hash;
   /** Server time of the update, in ms. */
   timestamp: number;
@@ -363,10 +416,13 @@ export interface NewBlock {
   blockTimestamp: number;
   /** Number of transactions. */
   transactions: number;
+  /** The header's gas used; since Amsterdam it can differ from the sum of the receipts (EIP-7778, EIP-8037). */
   gasUsed: Quantity;
+  /** The most gas that the block could use. */
   gasLimit: Quantity;
   /** In wei; null before EIP-1559. */
   baseFeePerGas: Quantity | null;
+  /** EIP-155 chain id. */
   chainId: number;
 }
 
@@ -380,9 +436,13 @@ export interface Pong {
 export interface PriceAlert {
   /** Id of this delivery: clients acknowledge it, and use it to detect repetitions. */
   id: number;
+  /** Id of the alert, as in the REST API. */
   alertId: number;
+  /** The token whose price fired it. */
   token: Token;
+  /** The side of `threshold` on which it fires. */
   condition: AlertCondition;
+  /** In USD, for one whole token. */
   threshold: Decimal;
   /** The price that fired the alert. */
   price: Decimal;
@@ -396,7 +456,9 @@ export interface PriceAlert {
 
 /** The block that a tick was decoded from. */
 export interface PriceBlock {
+  /** EIP-155 chain id. */
   chainId: number;
+  /** Height of the block. */
   number: number;
 }
 
@@ -426,11 +488,13 @@ export type PriceStatus =
 
 /** The price of a token, or its status, changed. */
 export interface PriceUpdate {
+  /** The priced token. */
   token: Token;
   /** In the quote currency, for one whole token. */
   price: Decimal;
   /** Server time of the update, in ms. */
   timestamp: number;
+  /** The quote currency. */
   quote: "USD";
   /** Possible error of the price, in the quote currency. */
   confidence: Decimal;
@@ -438,6 +502,7 @@ export interface PriceUpdate {
   sources: string[];
   /** Age of the newest used tick when this was published, in ms. */
   ageMs: number;
+  /** How reliable the price is. */
   status: PriceStatus;
   /** Every fresh source, by name. One that is neither used nor an outlier is on standby for another one of its venue. */
   details: PriceUpdateDetail[];
@@ -447,6 +512,7 @@ export interface PriceUpdate {
 
 /** One source of a published price. */
 export interface PriceUpdateDetail {
+  /** The source's name, unique within the token. */
   source: string;
   /** Age of its tick when this was published, in ms. */
   ageMs: number;
@@ -461,6 +527,7 @@ export type Quantity = string;
 
 /** Why a request, or one of its channels, was refused. */
 export interface Refusal {
+  /** For programs. */
   code: ErrorCode;
   /** For people, and may change: what is wrong and what to do. */
   message: string;
@@ -470,7 +537,9 @@ export interface Refusal {
 
 /** An `error` that names its channel. Only Socket.IO has it: a channel could not be joined or left, and the client requested no acknowledgement. */
 export interface RefusedChannel {
+  /** As requested, cut to 160 bytes. */
   channel: string;
+  /** For programs. */
   code: ErrorCode;
   /** For people, and may change: what is wrong and what to do. */
   message: string;
@@ -480,9 +549,11 @@ export interface RefusedChannel {
 
 /** Blocks left the canonical chain; the `new-block` events of the new branch follow. */
 export interface Reorg {
+  /** EIP-155 chain id. */
   chainId: number;
   /** Number of dropped blocks. */
   depth: number;
+  /** The newest block that both branches have. */
   commonAncestor: BlockRef;
   /** Newest first. */
   dropped: BlockRef[];
@@ -510,7 +581,9 @@ export type Since =
 export interface StaleSource {
   /** Age of its newest tick, in ms; null if it never had one. */
   ageMs: number | null;
+  /** The source's name, unique within the token. */
   source: string;
+  /** The token that it prices. */
   token: Token;
 }
 
@@ -536,6 +609,7 @@ export interface Subscribe {
 export interface Subscribed {
   /** In canonical form. */
   channel: string;
+  /** Always true. */
   success: true;
   /** The channel's newest. */
   seq: number;
@@ -545,8 +619,11 @@ export interface Subscribed {
 
 /** One subscription of a session. */
 export interface Subscription {
+  /** In canonical form. */
   channel: string;
+  /** As requested; 0 by default. */
   interval: Interval;
+  /** As requested, or the default of the channel. */
   mode: Mode;
   /** The channel's newest. */
   seq: number;
@@ -554,7 +631,9 @@ export interface Subscription {
 
 /** The session's subscriptions. */
 export interface Subscriptions {
+  /** One for each subscribed channel. */
   channels: Subscription[];
+  /** Always true. */
   success: true;
 }
 
@@ -581,7 +660,11 @@ export type TokenStandard =
   | "ERC-1155";
 
 /** The outcome of a transaction in its receipt. */
-export type TransactionResult = "success" | "failed";
+export type TransactionResult =
+  /** The receipt's status is 1. */
+  | "success"
+  /** The receipt's status is 0: its effects were reverted, its gas was paid. */
+  | "failed";
 
 /** State of a transaction. */
 export type TransactionStatus =
@@ -604,10 +687,13 @@ export type TransactionStatus =
 
 /** A new state of a transaction. */
 export interface TransactionUpdate {
+  /** Hash of the transaction that the channel names. */
   hash: Hash;
+  /** The new state. */
   status: TransactionStatus;
   /** Server time, in ms. */
   timestamp: number;
+  /** Hash of that block. */
   blockHash?: Hash;
   /** Its block; if `reorged`, the dropped block; if `replaced`, the block of the other transaction. */
   blockNumber?: number;
@@ -615,9 +701,11 @@ export interface TransactionUpdate {
   chainId?: number;
   /** Number of indexed blocks from its own up to the head: 1 in the head. */
   confirmations?: number;
+  /** If `replaced`: hash of the other transaction. */
   replacedBy?: Hash;
   /** The status in its receipt; absent before Byzantium. */
   succeeded?: boolean;
+  /** Position in that block, from 0. */
   transactionIndex?: number;
 }
 
@@ -632,6 +720,7 @@ export type TransferSource =
 export interface Unsubscribed {
   /** In canonical form. */
   channel: string;
+  /** Always true. */
   success: true;
 }
 
@@ -641,6 +730,7 @@ export interface User {
   channels: string[] | null;
   /** When the session ends unless the JWT is renewed, in ms since the Unix epoch. */
   expiresAt: number;
+  /** The claim `role` of the JWT; null without it. */
   role: string | null;
   /** The subject. */
   sub: string;
