@@ -22,7 +22,7 @@ test: ## run all tests
 	@scripts/setup test
 	cargo test --workspace $(CARGO_LOCKED) $(ARGS)
 	node clients/typescript/test/run.mjs
-	node --test tests/browser/client.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
+	node --test tests/browser/format.test.mjs tests/browser/candles.test.mjs tests/browser/layout.test.mjs tests/browser/first.test.mjs
 	clients/python/test
 
 bench: ## run the performance suites: target/bench/*.json, docs/performance.md; ARGS="-- --quick fanout"

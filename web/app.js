@@ -8,14 +8,14 @@ import { Connection } from './connection.js';
 import { Console } from './console.js';
 import { Integrity } from './integrity.js';
 import { Prices } from './prices.js';
-import { Realtime } from './realtime.js';
+import { Live } from './live.js';
 import { showSnippets } from './connect.js';
 
 const CHANNELS = ['new-block', 'heartbeat'];
 const LOAD_AGAIN_MS = 5000;
 
 const url = `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/realtime`;
-const client = new Realtime(url);
+const client = new Live(url);
 const connection = new Connection(client);
 const prices = new Prices(client);
 const chart = new Chart(client);

@@ -28,7 +28,6 @@ export class Connection {
     client.addEventListener('gap', ({ detail }) => this.#tell(`${detail.stream.channel}: updates missing, requested again from #${grouped(detail.from)}`, 'gap'));
     client.addEventListener('problem', ({ detail }) => this.#tell(`${detail.code}: ${detail.message}`, 'problem'));
     this.#retry.addEventListener('click', () => client.retry());
-    addEventListener('online', () => client.state.phase === 'reconnecting' && client.retry());
     setInterval(() => this.#countdown(), 250);
     this.#show();
   }

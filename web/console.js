@@ -4,7 +4,7 @@
 // keeps the newest messages, paused or not. A JWT is never written to the log.
 
 import { byId, h, setText } from './dom.js';
-import { Realtime } from './realtime.js';
+import { Live } from './live.js';
 
 const MAX_ENTRIES = 300;
 const RATE_WINDOW_MS = 5000;
@@ -41,7 +41,7 @@ export class Console {
   onToken = () => {};
 
   constructor(url) {
-    this.#client = new Realtime(url);
+    this.#client = new Live(url);
     this.#listen();
     this.#controls();
     this.suggest([]);
@@ -69,7 +69,7 @@ export class Console {
     });
     client.addEventListener('refusedChannel', ({ detail }) => this.#say('bad', `${detail.channel}: ${detail.code}, ${detail.message}`));
     client.addEventListener('problem', ({ detail }) => this.#say('bad', `${detail.code}: ${detail.message}`));
-    client.addEventListener('gap', ({ detail }) => this.#say('bad', `${detail.stream.channel}: gap from ${detail.from} to ${detail.to}, requested again`));
+    client.addEventListener('gap', ({ detail }) => this.#say('bad', `${detail.stream.channel}: updates from ${detail.from} on were lost and are requested again`));
   }
 
   #controls() {
