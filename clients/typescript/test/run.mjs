@@ -2,7 +2,7 @@
 //
 //   node test/run.mjs [FILE…]    all tests, or these
 //
-// The server is $CHAINCAST_BIN, else target/debug/chaincast. tsc checks the types of the tests that use the package's own.
+// The server is $CHAINCAST_BIN, else target/debug/chaincast.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
