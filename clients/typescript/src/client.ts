@@ -10,6 +10,8 @@ import type { Acknowledged } from "./protocol.js";
 import { type Socket, openSocket } from "./socket.js";
 import { type StreamOptions, stream } from "./stream.js";
 
+const READ_MS = 15_000;
+
 type Jwt = string | null | undefined;
 
 export interface ClientOptions {
@@ -184,12 +186,22 @@ export class Client {
 
   /** Reads the REST API: a path under `/api/v1`, such as `/blocks?limit=10`. */
   async get(path: string, signal?: AbortSignal): Promise<any> {
-    const token = await this.#token();
-    const response = await fetch(this.#restUrl + path, { signal: signal!, headers: token ? { authorization: `Bearer ${token}` } : {} });
-    const { lossless } = this.#options;
-    if (!response.ok) throw await refusal(response);
-    const text = await response.text();
-    return JSON.parse(lossless ? lossless(text) : text);
+    // A connection that is half open never answers.
+    const limit = new AbortController();
+    const abort = () => limit.abort();
+    const timer = setTimeout(abort, READ_MS);
+    signal?.addEventListener("abort", abort, { signal: limit.signal });
+    try {
+      const token = await this.#token();
+      const { lossless } = this.#options;
+      const response = await fetch(this.#restUrl + path, { signal: limit.signal, headers: token ? { authorization: `Bearer ${token}` } : {} });
+      if (!response.ok) throw await refusal(response);
+      const text = await response.text();
+      return JSON.parse(lossless ? lossless(text) : text);
+    } finally {
+      clearTimeout(timer);
+      abort(); // ends the listener too
+    }
   }
 
   // ---- the core's driver ----
@@ -219,7 +231,6 @@ export class Client {
 
   #open(token: string | undefined): void {
     const make = (this.#options.webSocket ?? globalThis.WebSocket) as typeof WebSocket;
-    if (!make) throw new TypeError("Set the option webSocket");
     this.#socket = openSocket(
       this.#socketUrl + (token ? `?token=${encodeURIComponent(token)}` : ""),
       make,

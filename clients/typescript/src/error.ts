@@ -10,7 +10,7 @@ interface Problem {
 
 /** A request, a subscription or a read that failed. `code` is for programs, `message` for people. */
 export class ChaincastError extends Error {
-  override name = "ChaincastError";
+  declare name: "ChaincastError";
   /** A code of the protocol; `DISCONNECTED` without a connection. */
   declare readonly code: Failure["code"];
   declare readonly retryAfterMs: number | undefined;
@@ -20,7 +20,7 @@ export class ChaincastError extends Error {
 
   constructor({ code, message, retryAfterMs }: Failure, status?: number, problem: Problem = {}) {
     super(message);
-    Object.assign(this, { code, retryAfterMs, status, problem });
+    Object.assign(this, { name: "ChaincastError", code, retryAfterMs, status, problem });
   }
 }
 
@@ -29,6 +29,6 @@ export async function refusal(response: Response): Promise<ChaincastError> {
   const { status, headers } = response;
   const problem = await response.json().catch(() => ({}));
   const wait = headers.get("retry-after");
-  const { code = "INTERNAL", detail = `HTTP status ${status}` } = problem;
+  const { code = "INTERNAL", detail = `HTTP ${status}` } = problem;
   return new ChaincastError({ code, message: detail, retryAfterMs: wait ? +wait * 1000 : undefined }, status, problem);
 }

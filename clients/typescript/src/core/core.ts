@@ -148,7 +148,7 @@ export class Core {
       this.#state({ phase: "refused", code, reason });
       return;
     }
-    if (/40(29|30)/.test(`${code}`)) this.#attempt = Math.max(this.#attempt, CROWDED_ATTEMPT);
+    if (code === 4029 || code === 4030) this.#attempt = Math.max(this.#attempt, CROWDED_ATTEMPT);
     const hint = retryAfterMs ?? retryAfter(reason);
     const wait = hint ?? backoff(this.#attempt, this.#out.random());
     this.#hinted = wait === hint;

@@ -195,7 +195,7 @@ export class Subscriptions {
   forbid(names: string[]): void {
     for (const name of names) {
       const channel = this.#find(name);
-      if (channel) this.#failed(channel, { code: "FORBIDDEN", message: "Not allowed by the JWT" });
+      if (channel) this.#failed(channel, { code: "FORBIDDEN", message: "Not allowed" });
     }
   }
 
