@@ -192,6 +192,7 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         Requirement::Chain(Some(id)) if !state.chains.contains(&id) => {
             Err(unknown(name, "the chain is not indexed here"))
         }
+        Requirement::Room(_) => Err(unknown(name, "this server has no rooms")),
         _ => Ok(channel),
     }
 }
@@ -208,7 +209,10 @@ async fn missing(state: &ApiState, channel: &Channel) -> Result<Option<&'static 
             "the contract or event does not exist; /api/v1/contracts lists them",
         ),
         // Indexed chains are checked before; others' updates may be published at any time.
-        Requirement::Chain(_) | Requirement::Transactions | Requirement::Nothing => {
+        Requirement::Chain(_)
+        | Requirement::Transactions
+        | Requirement::Room(_)
+        | Requirement::Nothing => {
             return Ok(None);
         }
     };

@@ -21,7 +21,7 @@ use chaincast_store::Store;
 const FILL_PAGE: u32 = 1_000;
 /// Most channels compared with the store in one poll.
 const POLL_CHANNELS: u32 = 10_000;
-/// Above this number of positions, those of watched channels are dropped.
+/// Above this number of positions, those of watched channels and rooms are dropped.
 const MAX_POSITIONS: usize = 250_000;
 /// A poll covers its interval and this much more, for commits that become visible late.
 const POLL_OVERLAP_MS: i64 = 30_000;
@@ -234,7 +234,7 @@ impl CommitStream {
         } else {
             u32::MAX
         };
-        self.drop_watched_positions();
+        self.drop_numerous_positions();
         let heads = self.store.channel_heads(within_ms, limit).await?;
         self.behind = false;
         for (channel, seq) in heads {
@@ -259,8 +259,9 @@ impl CommitStream {
             .await?;
         let Some((newest, _)) = page.last() else {
             // Retention pruned the updates before this hub read them; subscribers see the gap in seq. A watch that ended
-            // and began again lost its history too, but had no subscriber.
-            if !channel.is_watched() {
+            // and began again lost its history too, but had no subscriber. The position of a room may have been dropped.
+            let is_position_unknown = channel.is_numerous() && last == 0;
+            if !channel.is_watched() && !is_position_unknown {
                 tracing::warn!(%channel, last, through, "updates were pruned before they were delivered");
             }
             self.last.insert(channel.clone(), through);
@@ -276,11 +277,11 @@ impl CommitStream {
         Ok(())
     }
 
-    /// Bounds the positions: watched channels are many and short-lived. A dropped channel that advances again is read from
-    /// its oldest stored update, and the hub skips what it already has.
-    fn drop_watched_positions(&mut self) {
+    /// Bounds the positions: watched channels and rooms are many, and most are quiet. A dropped channel that advances again
+    /// is read from its oldest stored update, and the hub skips what it already has.
+    fn drop_numerous_positions(&mut self) {
         if self.last.len() > MAX_POSITIONS {
-            self.last.retain(|channel, _| !channel.is_watched());
+            self.last.retain(|channel, _| !channel.is_numerous());
         }
     }
 

@@ -83,6 +83,7 @@ impl Deployment {
                 )),
                 _ => None,
             },
+            Requirement::Room(_) => Some("this server has no rooms".to_owned()),
         }
     }
 }

@@ -28,6 +28,7 @@ mod error_code;
 mod event;
 pub mod frame;
 pub mod inflate;
+mod message;
 pub mod msgpack;
 mod number;
 mod price_status;
@@ -50,6 +51,10 @@ pub use checksummed::Checksummed;
 pub use close_reason::CloseReason;
 pub use error_code::{ErrorCode, Refusal};
 pub use event::*;
+pub use message::{
+    LabelError, MAX_DEPTH as MAX_PAYLOAD_DEPTH, MemberInfo, MemberInfoError, MessageKey,
+    MessageType, Payload, PayloadError,
+};
 pub use number::{JsonNumber, now_ms};
 pub use price_status::{PriceBlock, PriceReason, PriceStatus, USD};
 pub use quantity::Quantity;

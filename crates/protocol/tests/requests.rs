@@ -42,9 +42,32 @@ fn schemas_accept_what_the_server_accepts() {
         json!([null, [], [7, -8], 7, ["7"], [1.5]]),
     );
     let tokens = with(vec![json!({})], "token", json!([null, "", "eyJ", 7]));
+    let channel = with(vec![json!({})], "channel", json!([null, "a", 7]));
+    let info = with(
+        names.clone(),
+        "info",
+        json!([null, {}, {"a": [1.5]}, [], 7]),
+    );
+    let info = with(info, "presence", json!([null, true, 1]));
+    let signals = with(
+        channel.clone(),
+        "type",
+        json!([null, "", "chat", "a\nb", "t".repeat(65), 7]),
+    );
+    let signals = with(signals, "payload", json!([null, 7, {"a": null}, "x"]));
+    let messages = with(
+        signals.clone(),
+        "key",
+        json!([null, "", "k", "\u{9f}", "k".repeat(129), 7]),
+    );
+    let messages = with(messages, "echo", json!([null, false, 1]));
     let (mut accepted, mut refused) = (0, 0);
     for (event, datas) in [
         ("subscribe", options),
+        ("subscribe", info),
+        ("publish", messages),
+        ("signal", signals),
+        ("presence", channel),
         ("unsubscribe", names),
         ("acknowledge", ids),
         ("auth", tokens),

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use chaincast_protocol::{
-    Event, EventName, Heartbeat, Refusal, ServerMessage,
+    Event, EventName, Heartbeat, LiveEvent, Refusal, ServerMessage,
     control::{
         Ack, Closed, ConnectError, Connected, Pong, RefusedChannel, RetryAfter, TokenExpiring,
     },
@@ -95,6 +95,54 @@ const EVENTS: &[(&str, &str)] = &[
         "address-reorg",
         r#"{"chainId":1,"commonAncestor":{"number":122,"hash":"H"},"dropped":[],"timestamp":1}"#,
     ),
+    (
+        "room-message",
+        r#"{"from":"alice","type":"chat","payload":{"text":"\u00e9","n":[1.50,1E+2,null]},"key":"c1-17","timestamp":1790000000000}"#,
+    ),
+    (
+        "room-message",
+        r#"{"from":"alice","type":"chat","payload":null,"timestamp":1,"redacted":true}"#,
+    ),
+    (
+        "room-redacted",
+        r#"{"redactedSeq":12,"by":"mod","timestamp":1}"#,
+    ),
+    (
+        "user-message",
+        r#"{"id":7,"from":"alice","type":"order-shipped","payload":"x","key":"k","timestamp":1}"#,
+    ),
+    (
+        "user-message",
+        r#"{"id":8,"from":"alice","type":"order-shipped","payload":[],"timestamp":1}"#,
+    ),
+    (
+        "announcement",
+        r#"{"type":"maintenance","payload":{},"timestamp":1}"#,
+    ),
+    (
+        "announcement",
+        r#"{"type":"maintenance","payload":{},"key":"k","timestamp":1}"#,
+    ),
+];
+
+/// Sample data of events that are not stored, besides the heartbeat.
+const LIVE_EVENTS: &[(&str, &str)] = &[
+    (
+        "room-signal",
+        r#"{"from":"alice","type":"typing","payload":{"isTyping":true},"timestamp":1}"#,
+    ),
+    (
+        "member-joined",
+        r#"{"member":{"sub":"bob","info":{"name":"B\u00f6b","n":1.50}},"count":2,"timestamp":1}"#,
+    ),
+    (
+        "member-left",
+        r#"{"member":{"sub":"bob","info":{}},"count":1,"timestamp":1}"#,
+    ),
+    (
+        "members-changed",
+        r#"{"joined":[{"sub":"bob","info":{}}],"left":[{"sub":"al","info":{"a":1}}],"count":2,"timestamp":1}"#,
+    ),
 ];
 
 const HEARTBEATS: &[&str] = &[
@@ -117,6 +165,14 @@ const ACKS: &[(&str, &str)] = &[
     (
         "Subscriptions",
         r#"{"channels":[{"channel":"price:ETH","interval":250,"mode":"latest","seq":42}],"success":true}"#,
+    ),
+    (
+        "Published",
+        r#"{"channel":"room:lobby","success":true,"seq":12}"#,
+    ),
+    (
+        "Presence",
+        r#"{"channel":"room:lobby","success":true,"members":[{"sub":"alice","info":{"n":1.50},"sessions":2,"since":1790000000000}],"count":1}"#,
     ),
     (
         "Channels",
@@ -170,8 +226,27 @@ fn events_round_trip_exactly() {
     }
     for name in EventName::ALL {
         let sampled = EVENTS.iter().any(|(sample, _)| name == sample);
+        assert_eq!(sampled, name.is_stored(), "{name}");
+    }
+}
+
+#[test]
+fn live_events_round_trip_exactly() {
+    for (name, text) in LIVE_EVENTS {
+        let name = EventName::from(*name);
+        let event = LiveEvent::parse(&name, text);
+        let event = event.unwrap_or_else(|error| panic!("{error}: {text}"));
+        let event = event.unwrap_or_else(|| panic!("{name} is not parsed"));
+        assert_eq!(event.name(), name);
+        assert_eq!(serde_json::to_string(&event).unwrap(), *text);
+        assert!(Event::parse(&name, text).unwrap().is_none(), "it is stored");
+    }
+    for name in EventName::ALL.iter().filter(|name| !name.is_stored()) {
+        let sampled = LIVE_EVENTS.iter().any(|(sample, _)| name == sample);
         assert_eq!(sampled, *name != EventName::Heartbeat, "{name}");
     }
+    assert!(LiveEvent::parse(&"novel".into(), "{}").unwrap().is_none());
+    assert!(LiveEvent::parse(&EventName::Reorg, "{}").unwrap().is_none());
 }
 
 #[test]
@@ -244,7 +319,8 @@ fn schemas_describe_what_is_sent() {
             .check_as(data, &value)
             .unwrap_or_else(|mismatch| panic!("{mismatch} in {text}"));
     };
-    EVENTS.iter().for_each(|(name, text)| check(name, text));
+    let events = EVENTS.iter().chain(LIVE_EVENTS);
+    events.for_each(|(name, text)| check(name, text));
     HEARTBEATS.iter().for_each(|text| check("heartbeat", text));
     CONNECTED.iter().for_each(|text| check("connected", text));
     ACKS.iter().for_each(|(_, text)| check("ack", text));

@@ -229,6 +229,8 @@ impl Watcher {
             snapshot: true,
             mode: None,
             interval: Interval::NONE,
+            presence: false,
+            info: None,
         }
     }
 

@@ -10,7 +10,7 @@ const CODES: [&str; 10] = [
     "1000", "1001", "1002", "1006", "1007", "1009", "4000", "4008", "4029", "4401",
 ];
 
-const ERRORS: [ErrorCode; 10] = [
+const ERRORS: [ErrorCode; 11] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownEvent,
     ErrorCode::UnknownChannel,
@@ -18,6 +18,7 @@ const ERRORS: [ErrorCode; 10] = [
     ErrorCode::Forbidden,
     ErrorCode::RateLimited,
     ErrorCode::TooManySubscriptions,
+    ErrorCode::RoomFull,
     ErrorCode::PayloadTooLarge,
     ErrorCode::TokenExpired,
     ErrorCode::Internal,

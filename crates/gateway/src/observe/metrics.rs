@@ -17,13 +17,16 @@ use chaincast_protocol::{
 };
 
 /// Request events, the label of the request counter; the last one counts invalid requests.
-const EVENTS: [&str; 7] = [
+const EVENTS: [&str; 10] = [
     "subscribe",
     "unsubscribe",
     "ping",
     "auth",
     "subscriptions",
     "acknowledge",
+    "publish",
+    "signal",
+    "presence",
     "invalid",
 ];
 
@@ -155,7 +158,10 @@ impl GatewayMetrics {
             Ok(Request::Auth { .. }) => 3,
             Ok(Request::Subscriptions) => 4,
             Ok(Request::Acknowledge(_)) => 5,
-            Err(_) => 6,
+            Ok(Request::Publish(_)) => 6,
+            Ok(Request::Signal(_)) => 7,
+            Ok(Request::Presence { .. }) => 8,
+            Err(_) => 9,
         };
         self.messages_in[event].increment(1);
     }

@@ -112,6 +112,10 @@ impl Requests {
                 let most = config.limits.acknowledged_ids;
                 user::acknowledge(&**log, session, &ids, most).await
             }
+            Ok(Request::Publish(_) | Request::Signal(_) | Request::Presence { .. }) => {
+                let refusal = Refusal::new(ErrorCode::Forbidden, "this server takes no messages");
+                Answer::Refused(refusal)
+            }
         };
         answers.send(session, &answer, reply);
     }

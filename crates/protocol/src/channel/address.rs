@@ -20,6 +20,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         EventName::AddressTransfer,
         EventName::AddressReorg,
     ],
+    published_as: None,
     snapshot: SnapshotRule::Nothing,
     delivery: DeliveryRule::AllOnly("transactions and transfers"),
     storage: StorageRule::Watched(|channel| match channel {

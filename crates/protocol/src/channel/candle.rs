@@ -16,6 +16,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         _ => Ok(()),
     },
     events: &[EventName::CandleUpdate],
+    published_as: None,
     snapshot: SnapshotRule::Newest(EventName::CandleUpdate),
     // Not the newest only: the first update of the next candle would replace a close.
     delivery: DeliveryRule::AllByDefault,

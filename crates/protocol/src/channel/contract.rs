@@ -19,6 +19,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         _ => Ok(()),
     },
     events: &[EventName::ContractEvent, EventName::ContractReorg],
+    published_as: None,
     // After a reorg the newest remaining event is not known: no snapshot until the next event.
     snapshot: SnapshotRule::NewestUnlessWithdrawn {
         of: EventName::ContractEvent,

@@ -16,6 +16,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
     },
     write_rest: |_, _| Ok(()),
     events: &[EventName::Heartbeat],
+    published_as: None,
     snapshot: SnapshotRule::Nothing,
     delivery: DeliveryRule::AllByDefault,
     storage: StorageRule::Live,

@@ -20,6 +20,8 @@ pub struct ChannelKind {
     pub write_rest: fn(&Channel, &mut fmt::Formatter<'_>) -> fmt::Result,
     /// The events that these channels carry.
     pub events: &'static [EventName],
+    /// The event that a message of a client to one of these channels becomes; `None` if clients cannot publish to them.
+    pub published_as: Option<EventName>,
     /// What a new subscriber gets first.
     pub snapshot: SnapshotRule,
     /// Whether a slow client may skip updates.
@@ -101,7 +103,7 @@ pub enum DeliveryRule {
 pub enum StorageRule {
     /// None: each gateway sends its own. No position.
     Live,
-    /// Every update.
+    /// Every update whose event is stored ([`EventName::is_stored`]).
     Stored,
     /// Updates while the channel has, or recently had, subscribers. The function returns the bytes that are watched: a
     /// transaction's hash or an address.
@@ -115,6 +117,8 @@ pub enum RetentionRule {
     Shared,
     /// As many as of a channel of one subject.
     Subject,
+    /// As many as the configuration of the room says.
+    Room,
 }
 
 /// Who may subscribe.
@@ -124,6 +128,8 @@ pub enum AccessRule {
     Public,
     /// Only the subject that the function returns.
     Subject(fn(&Channel) -> Option<&str>),
+    /// Those that the configuration of the room admits.
+    Room,
 }
 
 /// What a deployment must have, so that it has a channel.
@@ -139,6 +145,8 @@ pub enum Requirement<'c> {
     Token(&'c Token),
     /// The contract, and the event if there is one, by their lower-case names.
     Contract(&'c str, Option<&'c str>),
+    /// A configured room that has this name.
+    Room(&'c str),
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 mod kind;
 
 mod address;
+mod announcements;
 mod candle;
 mod contract;
 mod heartbeat;
 mod new_block;
 mod price;
+mod room;
 mod transaction;
 mod user;
 
@@ -73,6 +75,10 @@ channel_kinds! {
     Heartbeat in heartbeat;
     /// Private to the subject of a JWT. Subjects are case-sensitive.
     User(Arc<str>) in user;
+    /// Messages of clients to each other: the lower-case name.
+    Room(Arc<str>) in room;
+    /// Notices of the application to everybody.
+    Announcements in announcements;
 }
 
 /// Why a name is not a channel: the name, truncated to the longest valid length, and the reason.
@@ -120,6 +126,11 @@ impl Channel {
         matches!(self.kind().storage, StorageRule::Watched(_))
     }
 
+    /// Whether there can be very many channels of its kind, most of them quiet.
+    pub fn is_numerous(&self) -> bool {
+        self.is_watched() || matches!(self.kind().access, AccessRule::Room)
+    }
+
     /// The bytes that a watched channel watches: a transaction's hash or an address; `None` for any other channel.
     pub fn watch_key(&self) -> Option<&[u8]> {
         match self.kind().storage {
@@ -133,11 +144,11 @@ impl Channel {
         matches!(self.kind().access, AccessRule::Subject(_))
     }
 
-    /// The subject of a private channel; `None` for a public one.
+    /// The subject of a private channel; `None` for any other.
     pub fn subject(&self) -> Option<&str> {
         match self.kind().access {
             AccessRule::Subject(subject) => subject(self),
-            AccessRule::Public => None,
+            AccessRule::Public | AccessRule::Room => None,
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         EventName::Reorg,
         EventName::BlockFinalized,
     ],
+    published_as: None,
     snapshot: SnapshotRule::Newest(EventName::NewBlock),
     delivery: DeliveryRule::AllOnly("blocks"),
     storage: StorageRule::Stored,

@@ -19,6 +19,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         _ => Ok(()),
     },
     events: &[EventName::PriceUpdate],
+    published_as: None,
     snapshot: SnapshotRule::Newest(EventName::PriceUpdate),
     delivery: DeliveryRule::LatestByDefault,
     storage: StorageRule::Stored,

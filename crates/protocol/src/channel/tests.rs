@@ -101,6 +101,15 @@ fn every_event_belongs_to_a_kind() {
 }
 
 #[test]
+fn published_messages_are_stored_events_of_their_kind() {
+    for kind in KINDS {
+        let event = kind.published_as.as_ref();
+        let is_own = event.is_none_or(|event| kind.events.contains(event) && event.is_stored());
+        assert!(is_own, "{}: {event:?}", kind.prefix);
+    }
+}
+
+#[test]
 fn snapshots_are_of_the_kinds_own_events() {
     for kind in KINDS {
         let events: &[&EventName] = match &kind.snapshot {

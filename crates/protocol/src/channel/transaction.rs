@@ -16,6 +16,7 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         _ => Ok(()),
     },
     events: &[EventName::TransactionUpdate],
+    published_as: None,
     snapshot: SnapshotRule::TransactionState(EventName::TransactionUpdate),
     delivery: DeliveryRule::AllByDefault,
     storage: StorageRule::Watched(|channel| match channel {

@@ -1,4 +1,4 @@
-//! `user:SUBJECT`: what only one subject receives, such as its alerts.
+//! `user:SUBJECT`: what only one subject receives: its alerts, and messages to it.
 
 use super::{
     AccessRule, Channel, ChannelKind, DeliveryRule, Requirement, RetentionRule, SnapshotRule,
@@ -20,7 +20,8 @@ pub(super) static KIND: ChannelKind = ChannelKind {
         Channel::User(subject) => write!(f, ":{subject}"),
         _ => Ok(()),
     },
-    events: &[EventName::PriceAlert],
+    events: &[EventName::PriceAlert, EventName::UserMessage],
+    published_as: Some(EventName::UserMessage),
     snapshot: SnapshotRule::Unacknowledged,
     delivery: DeliveryRule::AllByDefault,
     storage: StorageRule::Stored,

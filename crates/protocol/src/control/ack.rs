@@ -1,21 +1,30 @@
 //! Acknowledgements of requests.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::sync::Arc;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
+use serde_json::value::RawValue;
 
 use crate::{
-    Refusal,
+    MemberInfo, Refusal,
     request::{Interval, Mode},
 };
 
 /// The data of `ack`; the request decides which one it is.
-// Parsing takes the first that fits, so those with more required keys come first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Ack {
     /// Of `subscribe` with `channel`.
     Subscribed(Subscribed),
-    /// Of `unsubscribe` with `channel`.
+    /// Of `publish`.
+    Published(Published),
+    /// Of `presence`.
+    Presence(Members),
+    /// Of `unsubscribe` with `channel`, and of `signal`.
     Unsubscribed(Unsubscribed),
     /// Of `subscriptions`.
     Subscriptions(Subscriptions),
@@ -32,6 +41,30 @@ pub enum Ack {
 impl Ack {
     /// The event whose data it is.
     pub const EVENT: &str = "ack";
+
+    /// The first that fits; those with more required keys come first.
+    fn parse(json: &str) -> Option<Self> {
+        fn read<T: DeserializeOwned>(json: &str, ack: fn(T) -> Ack) -> Option<Ack> {
+            serde_json::from_str(json).ok().map(ack)
+        }
+        read(json, Self::Subscribed)
+            .or_else(|| read(json, Self::Published))
+            .or_else(|| read(json, Self::Presence))
+            .or_else(|| read(json, Self::Unsubscribed))
+            .or_else(|| read(json, Self::Subscriptions))
+            .or_else(|| read(json, Self::Channels))
+            .or_else(|| read(json, Self::Acknowledged))
+            .or_else(|| read(json, Self::Failed))
+            .or_else(|| read(json, Self::Authenticated))
+    }
+}
+
+// Not derived: the derived one would parse the info of members into values that do not keep its text.
+impl<'de> Deserialize<'de> for Ack {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(json.get()).ok_or_else(|| de::Error::custom("not the data of an ack"))
+    }
 }
 
 /// The snapshot or the missed updates follow, then live updates.
@@ -49,7 +82,49 @@ pub struct Subscribed {
     pub recovered: bool,
 }
 
-/// The subscription ended, if there was one.
+/// The message is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Published {
+    /// In canonical form.
+    pub channel: String,
+    /// Always true.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
+    pub success: bool,
+    /// The position of the message in the channel.
+    pub seq: u64,
+}
+
+/// Who is in the room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Members {
+    /// In canonical form.
+    pub channel: String,
+    /// Always true.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = true)))]
+    pub success: bool,
+    /// At most 1,000 of them.
+    pub members: Vec<Member>,
+    /// The number of all members.
+    pub count: u64,
+}
+
+/// A member of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Member {
+    /// The subject.
+    pub sub: Arc<str>,
+    /// What it shows to the others.
+    pub info: MemberInfo,
+    /// The number of its sessions in the room.
+    pub sessions: u64,
+    /// When its first session entered, in ms since the Unix epoch.
+    pub since: i64,
+}
+
+/// The subscription ended, if there was one; or the signal was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unsubscribed {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     ack::{
-        Ack, Acknowledged, Authenticated, ChannelResult, ChannelResults, Failed, Subscribed,
-        Subscription, Subscriptions, Unsubscribed,
+        Ack, Acknowledged, Authenticated, ChannelResult, ChannelResults, Failed, Member, Members,
+        Published, Subscribed, Subscription, Subscriptions, Unsubscribed,
     },
     connect_error::{ConnectError, ConnectErrorData},
     connected::{Connected, User},

@@ -5,22 +5,26 @@
 //! in its [`events`](crate::channel::ChannelKind::events).
 
 mod address;
+mod announcement;
 mod block;
 mod candle;
 mod contract;
 mod heartbeat;
+mod members;
 mod name;
 mod price;
 mod price_alert;
+mod room;
 mod transaction;
 mod unknown_event;
+mod user_message;
 
 use serde::{Deserialize, Serialize};
 
 use self::unknown_event::UnknownEvent;
 pub use self::{
-    address::*, block::*, candle::*, contract::*, heartbeat::*, price::*, price_alert::*,
-    transaction::*,
+    address::*, announcement::*, block::*, candle::*, contract::*, heartbeat::*, members::*,
+    price::*, price_alert::*, room::*, transaction::*, user_message::*,
 };
 
 macro_rules! events {
@@ -48,6 +52,11 @@ macro_rules! events {
                     $(Self::$live => $live_name,)+
                     Self::Unknown(unknown) => unknown.as_str(),
                 }
+            }
+
+            /// Whether its updates are stored, and so have a seq.
+            pub fn is_stored(&self) -> bool {
+                !matches!(self, $(Self::$live)|+)
             }
 
             /// The schema of the event's data; `None` for an event that this version does not have.
@@ -89,8 +98,8 @@ macro_rules! events {
                 }
             }
 
-            /// Parses the JSON text of the data of an event; `None` for an event that is not stored (the heartbeat), and
-            /// for one that this version does not have.
+            /// Parses the JSON text of the data of an event; `None` for an event that is not stored, and for one that this
+            /// version does not have.
             pub fn parse(name: &EventName, data: &str) -> serde_json::Result<Option<Self>> {
                 fn read<'a, T: Deserialize<'a>>(data: &'a str) -> serde_json::Result<T> {
                     serde_json::from_str(data)
@@ -98,6 +107,30 @@ macro_rules! events {
                 Ok(Some(match name {
                     $(EventName::$stored => Self::$stored(read(data)?),)+
                     $(EventName::$live)|+ | EventName::Unknown(_) => return Ok(None),
+                }))
+            }
+        }
+
+        /// The data of one event that is not stored; clients listen for [`LiveEvent::name`].
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(untagged)]
+        pub enum LiveEvent {
+            $($(#[$live_doc])* $live($live_data),)+
+        }
+
+        impl LiveEvent {
+            /// The name of the event on the wire.
+            pub fn name(&self) -> EventName {
+                match self {
+                    $(Self::$live(_) => EventName::$live,)+
+                }
+            }
+
+            /// As [`Event::parse`]; `None` for an event that is stored, and for one that this version does not have.
+            pub fn parse(name: &EventName, data: &str) -> serde_json::Result<Option<Self>> {
+                Ok(Some(match name {
+                    $(EventName::$live => Self::$live(serde_json::from_str(data)?),)+
+                    _ => return Ok(None),
                 }))
             }
         }
@@ -131,11 +164,27 @@ events! {
         AddressTransfer(Box<AddressTransfer>) = "address-transfer",
         /// Blocks with activity of an address left the canonical chain.
         AddressReorg(AddressReorg) = "address-reorg",
+        /// A message to a room.
+        RoomMessage(RoomMessage) = "room-message",
+        /// A moderator redacted a message of a room.
+        RoomRedacted(RoomRedacted) = "room-redacted",
+        /// A message to one user.
+        UserMessage(UserMessage) = "user-message",
+        /// A notice to everybody.
+        Announcement(Announcement) = "announcement",
     }
-    // No update is stored: each gateway sends its own.
+    // No update is stored: `LiveEvent` has its data.
     live {
         /// The state of the server, once a second; never stored.
         Heartbeat(Heartbeat) = "heartbeat",
+        /// Somebody in a room sent a signal.
+        RoomSignal(RoomSignal) = "room-signal",
+        /// A subject entered a room with its first session.
+        MemberJoined(MemberJoined) = "member-joined",
+        /// A subject left a room with its last session.
+        MemberLeft(MemberLeft) = "member-left",
+        /// Many members of a room joined or left.
+        MembersChanged(MembersChanged) = "members-changed",
     }
 }
 
@@ -150,3 +199,7 @@ pub const DECIMALS: [&str; 7] = [
     "low",
     "close",
 ];
+
+/// Fields whose values are those of a client. Numbers within them are the client's, so no rule of the protocol applies
+/// to them: formats with floats use those for whatever is no integer of 64 bits, as `JSON.parse` does.
+pub const OPAQUE: [&str; 2] = ["payload", "info"];

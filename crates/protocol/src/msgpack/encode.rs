@@ -1,14 +1,15 @@
 //! Converts JSON text to MessagePack.
 //!
 //! Integers that fit into 64 bits stay integers. Every other number becomes a string with the same digits, because a
-//! MessagePack float would round it. Keys keep their order.
+//! MessagePack float would round it; but within a value of a client ([`OPAQUE`]) it becomes a float, as clients expect of
+//! their own values. Keys keep their order.
 
 use rmp::encode::{
     write_array_len, write_bool, write_map_len, write_nil, write_sint, write_str, write_uint,
 };
 
-use super::MAX_DEPTH;
-use crate::DECIMALS;
+use super::{MAX_DEPTH, float};
+use crate::{DECIMALS, OPAQUE};
 
 /// The text is not a JSON value, or is nested too deeply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,13 +19,12 @@ pub struct NotJson(pub usize);
 /// Appends the JSON value `text`. After an error `out` is unchanged.
 ///
 /// Prices and the like (`price`, `confidence`, `threshold`, `open`, `high`, `low`, `close`) are strings even for whole
-/// numbers, so that their type never changes between messages.
+/// numbers, so that their type never changes between messages. Within `payload` and `info`, which are the values of a client,
+/// these rules do not apply.
 pub fn from_json(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
     let mut reader = JsonReader { text, at: 0, out };
-    let read = reader
-        .value(0, WholeNumbers::AsNumbers)
-        .and_then(|()| reader.end());
+    let read = reader.value(0, Numbers::Exact).and_then(|()| reader.end());
     if read.is_err() {
         out.truncate(before);
     }
@@ -55,11 +55,35 @@ enum List {
     Array,
 }
 
-/// What a whole number becomes. Every other number becomes a string.
+/// What numbers become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WholeNumbers {
-    AsNumbers,
-    AsStrings,
+enum Numbers {
+    /// Integers of 64 bits; every other one a string.
+    Exact,
+    /// Strings.
+    Text,
+    /// Integers of 64 bits; every other one a float. So is every number within.
+    Opaque,
+}
+
+impl Numbers {
+    /// For the value of this key in an object whose own numbers are `self`.
+    fn of_key(self, key: &str) -> Self {
+        match self {
+            Self::Opaque => Self::Opaque,
+            _ if OPAQUE.contains(&key) => Self::Opaque,
+            _ if DECIMALS.contains(&key) => Self::Text,
+            _ => Self::Exact,
+        }
+    }
+
+    /// For the items of a list.
+    fn of_items(self) -> Self {
+        match self {
+            Self::Opaque => Self::Opaque,
+            Self::Exact | Self::Text => Self::Exact,
+        }
+    }
 }
 
 impl JsonReader<'_> {
@@ -92,17 +116,17 @@ impl JsonReader<'_> {
         }
     }
 
-    fn value(&mut self, depth: usize, whole_numbers: WholeNumbers) -> Result<(), NotJson> {
+    fn value(&mut self, depth: usize, numbers: Numbers) -> Result<(), NotJson> {
         self.skip_space();
         // Writing into a Vec does not fail, so the results are ignored.
         match self.peek() {
-            Some(b'{') if depth < MAX_DEPTH => self.list(depth, List::Map),
-            Some(b'[') if depth < MAX_DEPTH => self.list(depth, List::Array),
+            Some(b'{') if depth < MAX_DEPTH => self.list(depth, List::Map, numbers),
+            Some(b'[') if depth < MAX_DEPTH => self.list(depth, List::Array, numbers),
             Some(b'"') => {
                 self.text()?;
                 Ok(())
             }
-            Some(b'-' | b'0'..=b'9') => self.number(whole_numbers),
+            Some(b'-' | b'0'..=b'9') => self.number(numbers),
             Some(b't') => self.word("true", |out| drop(write_bool(out, true))),
             Some(b'f') => self.word("false", |out| drop(write_bool(out, false))),
             Some(b'n') => self.word("null", |out| drop(write_nil(out))),
@@ -120,7 +144,7 @@ impl JsonReader<'_> {
     }
 
     /// A map or an array. Its length is known at the end, so the header is written last, over a placeholder byte.
-    fn list(&mut self, depth: usize, list: List) -> Result<(), NotJson> {
+    fn list(&mut self, depth: usize, list: List, numbers: Numbers) -> Result<(), NotJson> {
         let close = match list {
             List::Map => b'}',
             List::Array => b']',
@@ -132,18 +156,19 @@ impl JsonReader<'_> {
         self.skip_space();
         if !self.consume(close) {
             loop {
-                let mut whole_numbers = WholeNumbers::AsNumbers;
-                if list == List::Map {
-                    self.skip_space();
-                    if DECIMALS.contains(&self.text()?) {
-                        whole_numbers = WholeNumbers::AsStrings;
+                let within = match list {
+                    List::Array => numbers.of_items(),
+                    List::Map => {
+                        self.skip_space();
+                        let within = numbers.of_key(self.text()?);
+                        self.skip_space();
+                        if !self.consume(b':') {
+                            return self.error();
+                        }
+                        within
                     }
-                    self.skip_space();
-                    if !self.consume(b':') {
-                        return self.error();
-                    }
-                }
-                self.value(depth + 1, whole_numbers)?;
+                };
+                self.value(depth + 1, within)?;
                 count += 1;
                 self.skip_space();
                 if self.consume(close) {
@@ -196,13 +221,13 @@ impl JsonReader<'_> {
         Ok(raw)
     }
 
-    fn number(&mut self, whole_numbers: WholeNumbers) -> Result<(), NotJson> {
+    fn number(&mut self, numbers: Numbers) -> Result<(), NotJson> {
         let start = self.at;
         self.consume(b'-');
         if !self.consume(b'0') {
             self.digits()?;
         }
-        let mut whole = whole_numbers == WholeNumbers::AsNumbers;
+        let mut whole = numbers != Numbers::Text;
         if self.consume(b'.') {
             whole = false;
             self.digits()?;
@@ -217,7 +242,7 @@ impl JsonReader<'_> {
             let _ = write_uint(self.out, number);
         } else if whole && let Ok(number) = text.parse::<i64>() {
             let _ = write_sint(self.out, number);
-        } else {
+        } else if numbers != Numbers::Opaque || !float::write(text, self.out) {
             string(text, self.out);
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod float;
 #[cfg(test)]
 mod tests;
 

@@ -137,6 +137,33 @@ fn decimals_become_strings_even_when_whole() {
 }
 
 #[test]
+fn numbers_of_clients_are_integers_or_floats() {
+    let message = r#"{"price":1,"payload":{"price":1,"list":[0.5,{"a":18446744073709551616}],"big":1e400},"low":2}"#;
+    let packed = packed(message);
+    let mut rest = &packed[..];
+    let count = decode::read_map_len(&mut rest).unwrap();
+    assert_eq!((count, text(&mut rest)), (3, "price".to_owned()));
+    assert_eq!(read(&mut rest), "1");
+    assert_eq!(text(&mut rest), "payload");
+    assert_eq!(decode::read_map_len(&mut rest).unwrap(), 3);
+    assert_eq!(
+        (text(&mut rest), read(&mut rest)),
+        ("price".to_owned(), 1.into())
+    );
+    let list = json!([0.5, { "a": 18_446_744_073_709_551_616_f64 }]);
+    assert_eq!(
+        (text(&mut rest), read(&mut rest)),
+        ("list".to_owned(), list)
+    );
+    assert_eq!(text(&mut rest), "big");
+    assert_eq!(decode::read_f64(&mut rest).unwrap(), f64::INFINITY);
+    assert_eq!(
+        (text(&mut rest), read(&mut rest)),
+        ("low".to_owned(), "2".into())
+    );
+}
+
+#[test]
 fn price_amounts_are_strings() {
     use crate::{JsonNumber, PriceStatus, PriceUpdate};
     let update = PriceUpdate {

@@ -3,6 +3,7 @@
 mod answer;
 mod id;
 mod names;
+mod publish;
 mod subscribe;
 
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,14 @@ pub use self::{
     answer::Answer,
     id::RequestId,
     names::Names,
+    publish::{Publish, Signal},
     subscribe::{Interval, IntervalError, Mode, Since, Subscribe},
 };
-pub(crate) use self::{names::NamesData, subscribe::SubscribeData};
+pub(crate) use self::{
+    names::NamesData,
+    publish::{PresenceData, PublishData, SignalData},
+    subscribe::SubscribeData,
+};
 use crate::{ErrorCode, Refusal, control::to_json, msgpack};
 
 /// A request of a client.
@@ -36,6 +42,15 @@ pub enum Request {
     Subscriptions,
     /// Ids of deliveries that this user has received.
     Acknowledge(Vec<i64>),
+    /// Stores and publishes a message.
+    Publish(Publish),
+    /// Sends what is not stored to a room.
+    Signal(Signal),
+    /// Asks who is in a room.
+    Presence {
+        /// The channel, as sent by the client.
+        channel: String,
+    },
 }
 
 /// Authenticates the session, or renews its JWT.
@@ -47,7 +62,7 @@ pub(crate) struct AuthData {
     token: String,
 }
 
-/// Acknowledges deliveries of price alerts: no later snapshot includes them.
+/// Acknowledges deliveries of price alerts and messages: no later snapshot includes them.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Acknowledge"))]
@@ -76,10 +91,22 @@ impl Request {
                 let AcknowledgeData { ids } = read(event, data)?;
                 Ok(Self::Acknowledge(ids))
             }
+            "publish" => {
+                let publish: PublishData = read(event, data)?;
+                Ok(Self::Publish(publish.into()))
+            }
+            "signal" => {
+                let signal: SignalData = read(event, data)?;
+                Ok(Self::Signal(signal.into()))
+            }
+            "presence" => {
+                let PresenceData { channel } = read(event, data)?;
+                Ok(Self::Presence { channel })
+            }
             other => Err(Refusal::new(
                 ErrorCode::UnknownEvent,
                 format!(
-                    "unknown event {:?}: use subscribe, unsubscribe, ping, auth, subscriptions or acknowledge",
+                    "unknown event {:?}: use subscribe, unsubscribe, ping, auth, subscriptions, acknowledge, publish, signal or presence",
                     other.chars().take(64).collect::<String>()
                 ),
             )),
@@ -95,6 +122,9 @@ impl Request {
             Self::Auth { .. } => "auth",
             Self::Subscriptions => "subscriptions",
             Self::Acknowledge(_) => "acknowledge",
+            Self::Publish(_) => "publish",
+            Self::Signal(_) => "signal",
+            Self::Presence { .. } => "presence",
         }
     }
 
@@ -107,6 +137,11 @@ impl Request {
                 token: token.clone(),
             })),
             Self::Acknowledge(ids) => Some(to_json(&AcknowledgeData { ids: ids.clone() })),
+            Self::Publish(publish) => Some(to_json(&PublishData::from(publish))),
+            Self::Signal(signal) => Some(to_json(&SignalData::from(signal))),
+            Self::Presence { channel } => Some(to_json(&PresenceData {
+                channel: channel.clone(),
+            })),
             Self::Ping | Self::Subscriptions => None,
         };
         let id = id.map(|id| format!(r#""id":{},"#, id.as_json()));
@@ -200,6 +235,7 @@ pub fn parse_text(text: &str) -> (Option<RequestId>, Result<Request, Refusal>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Payload;
 
     fn request(text: &str) -> Request {
         parse_text(text).1.unwrap()
@@ -260,6 +296,72 @@ mod tests {
     }
 
     #[test]
+    fn parses_messages_with_their_defaults() {
+        let read = request(
+            r#"{"event":"publish","data":{"channel":"room:a","type":"chat","payload": { "n" : 1.0 }}}"#,
+        );
+        let Request::Publish(publish) = read else {
+            panic!("{read:?}")
+        };
+        assert_eq!(publish.payload.as_json(), r#"{"n":1.0}"#);
+        assert_eq!((publish.key, publish.echo), (None, true));
+        let read = request(r#"{"event":"signal","data":{"channel":"room:a","type":"typing"}}"#);
+        let Request::Signal(signal) = read else {
+            panic!("{read:?}")
+        };
+        assert_eq!(signal.payload, Payload::null());
+    }
+
+    #[test]
+    fn rejects_bad_messages_of_rooms() {
+        let (long, deep) = ("k".repeat(129), "[".repeat(65) + &"]".repeat(65));
+        for (event, data) in [
+            ("publish", r#"{"channel":"room:a"}"#.to_owned()),
+            ("publish", r#"{"type":"chat"}"#.to_owned()),
+            ("publish", r#"{"channel":"room:a","type":""}"#.to_owned()),
+            (
+                "publish",
+                r#"{"channel":"room:a","type":"a\nb"}"#.to_owned(),
+            ),
+            (
+                "publish",
+                r#"{"channel":"room:a","type":"t","key":""}"#.to_owned(),
+            ),
+            (
+                "publish",
+                format!(r#"{{"channel":"room:a","type":"t","key":"{long}"}}"#),
+            ),
+            (
+                "publish",
+                format!(r#"{{"channel":"room:a","type":"t","payload":{deep}}}"#),
+            ),
+            (
+                "signal",
+                r#"{"channel":"room:a","type":"t","payload":"\ud83e"}"#.to_owned(),
+            ),
+            (
+                "publish",
+                r#"{"channel":"room:a","type":"t","echo":1}"#.to_owned(),
+            ),
+            ("signal", r#"{"channel":"room:a"}"#.to_owned()),
+            ("presence", "{}".to_owned()),
+            ("subscribe", r#"{"channel":"room:a","info":[]}"#.to_owned()),
+            (
+                "subscribe",
+                r#"{"channel":"room:a","presence":1}"#.to_owned(),
+            ),
+        ] {
+            let text = format!(r#"{{"id":1,"event":"{event}","data":{data}}}"#);
+            let refused = (Some("1".into()), ErrorCode::BadRequest);
+            assert_eq!(refusal(&text), refused, "{text}");
+        }
+        let info = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_024));
+        let text =
+            format!(r#"{{"event":"subscribe","data":{{"channel":"room:a","info":{info}}}}}"#);
+        assert_eq!(refusal(&text), (None, ErrorCode::PayloadTooLarge));
+    }
+
+    #[test]
     fn request_text_is_parsed_back() {
         let resumed = Subscribe {
             names: Names::Many(vec!["price:ETH".into(), "user:a\"b".into()]),
@@ -268,6 +370,20 @@ mod tests {
             snapshot: false,
             mode: Some(Mode::Latest),
             interval: Interval::new(250).unwrap(),
+            presence: true,
+            info: Some(r#"{"name":"Al"}"#.parse().unwrap()),
+        };
+        let publish = Publish {
+            channel: "room:lobby".into(),
+            message_type: "chat".parse().unwrap(),
+            payload: r#"{"n":1.50,"e":1e400}"#.parse().unwrap(),
+            key: Some("k\"1".parse().unwrap()),
+            echo: false,
+        };
+        let signal = Signal {
+            channel: "room:lobby".into(),
+            message_type: "typing".parse().unwrap(),
+            payload: Payload::null(),
         };
         let since = Subscribe {
             since: Some(Since::One(41)),
@@ -284,6 +400,16 @@ mod tests {
             Request::Auth { token },
             Request::Subscriptions,
             Request::Acknowledge(vec![7, -8]),
+            Request::Publish(Publish {
+                key: None,
+                echo: true,
+                ..publish.clone()
+            }),
+            Request::Publish(publish),
+            Request::Signal(signal),
+            Request::Presence {
+                channel: "room:lobby".into(),
+            },
         ]
         .into_iter()
         .enumerate()
@@ -352,6 +478,8 @@ mod tests {
             r#"{"id":"a","event":"subscribe","data":{"channels":["price:ETH","new-block"],"since":{"new-block":41},"interval":250}}"#,
             r#"{"event":"subscribe","data":{"channel":"new-block","since":18446744073709551615,"mode":"all","snapshot":false}}"#,
             r#"{"event":"auth","data":{"token":"eyJ"}}"#,
+            r#"{"event":"publish","data":{"channel":"room:a","type":"chat","payload":{"n":[1,-2.5,0.125]},"key":"1","echo":false}}"#,
+            r#"{"event":"subscribe","data":{"channel":"room:a","presence":true,"info":{"price":1.5}}}"#,
             r#"{"event":"ping","data":null}"#,
             r#"{"id":[1],"event":"ping"}"#,
             r#"{"id":1,"event":"subscribe","data":{"channel":7}}"#,

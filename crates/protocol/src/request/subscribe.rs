@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::names::{Names, NamesData};
-use crate::Refusal;
+use crate::{ErrorCode, MemberInfo, MemberInfoError, Payload, Refusal};
 
 /// `subscribe` and its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Subscribe {
     pub mode: Option<Mode>,
     /// At most one update in this time; others than [`Interval::NONE`] need [`Mode::Latest`].
     pub interval: Interval,
+    /// Whether to get joins and leaves of rooms.
+    pub presence: bool,
+    /// What the members of rooms see of this client.
+    pub info: Option<MemberInfo>,
 }
 
 /// Where to resume: the last seq received.
@@ -119,6 +123,14 @@ pub(crate) struct SubscribeData {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Interval>"))]
     interval: Option<u64>,
+    /// Of rooms: whether to get `member-joined` and `member-left`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
+    presence: Option<bool>,
+    /// Of rooms: what the other members see of this client; `{}` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<MemberInfo>"))]
+    info: Option<Payload>,
 }
 
 impl Subscribe {
@@ -131,6 +143,8 @@ impl Subscribe {
             snapshot: true,
             mode: None,
             interval: Interval::NONE,
+            presence: false,
+            info: None,
         }
     }
 
@@ -149,6 +163,14 @@ impl Subscribe {
                 "subscribe: interval needs mode \"latest\"",
             ));
         }
+        let info = data.info.map(MemberInfo::try_from).transpose();
+        let info = info.map_err(|error| {
+            let code = match error {
+                MemberInfoError::TooLong(_) => ErrorCode::PayloadTooLarge,
+                MemberInfoError::NotObject | MemberInfoError::Json(_) => ErrorCode::BadRequest,
+            };
+            Refusal::new(code, format!("subscribe: {error}"))
+        })?;
         Ok(Self {
             names,
             since: data.since,
@@ -156,6 +178,8 @@ impl Subscribe {
             snapshot: data.snapshot.unwrap_or(true),
             mode: data.mode,
             interval,
+            presence: data.presence.unwrap_or(false),
+            info,
         })
     }
 }
@@ -171,6 +195,8 @@ impl From<&Subscribe> for SubscribeData {
             interval: Some(subscribe.interval)
                 .filter(|interval| *interval != Interval::NONE)
                 .map(|interval| u64::from(interval.ms())),
+            presence: subscribe.presence.then_some(true),
+            info: subscribe.info.clone().map(Payload::from),
         }
     }
 }

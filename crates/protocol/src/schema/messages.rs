@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::patterns::Patterns;
 use crate::{
     EventName, Refusal, ServerMessage,
-    channel::{ChannelKind, DeliveryRule, KINDS, SnapshotRule, StorageRule},
+    channel::{ChannelKind, DeliveryRule, KINDS, SnapshotRule},
     control::{
         Ack, Closed, ConnectError, Connected, Failed, Pong, RefusedChannel, RetryAfter,
         TokenExpiring,
@@ -104,13 +104,19 @@ fn settings() -> SchemaSettings {
 
 impl Builder {
     fn requests(&mut self) {
-        use request::{AcknowledgeData, AuthData, NamesData, SubscribeData};
+        use request::{
+            AcknowledgeData, AuthData, NamesData, PresenceData, PublishData, SignalData,
+            SubscribeData,
+        };
         self.request::<SubscribeData>("subscribe");
         self.request::<NamesData>("unsubscribe");
         self.request_without_data("ping");
         self.request::<AuthData>("auth");
         self.request_without_data("subscriptions");
         self.request::<AcknowledgeData>("acknowledge");
+        self.request::<PublishData>("publish");
+        self.request::<SignalData>("signal");
+        self.request::<PresenceData>("presence");
     }
 
     fn request<T: JsonSchema>(&mut self, event: &str) {
@@ -165,7 +171,7 @@ impl Builder {
             channel["examples"] = kind.examples.into();
         }
         payload.required("channel", channel);
-        if !matches!(kind.storage, StorageRule::Live) {
+        if event.is_stored() {
             payload.required("seq", self.field("seq"));
             if !matches!(kind.delivery, DeliveryRule::AllOnly(_)) {
                 payload.optional("prev", self.field("prev"));

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
-    CandleInterval, Checksummed, JsonNumber, Quantity, Token,
+    CandleInterval, Checksummed, JsonNumber, MemberInfo, MessageKey, MessageType, Payload,
+    Quantity, Token,
     request::{Interval, RequestId},
 };
 
@@ -28,6 +29,11 @@ impl JsonSchema for Usd {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "const": crate::USD })
     }
+}
+
+/// A text without control characters, of at most so many bytes if it is ASCII.
+fn label(most: usize) -> String {
+    format!("^[^\\x00-\\x1f\\x7f-\\x9f]{{1,{most}}}$")
 }
 
 macro_rules! schemas {
@@ -75,6 +81,24 @@ schemas! {
     Arguments = {
         "description": "By name, in ABI order; docs/protocol.md has the types.",
         "type": "object",
+    };
+    Payload = {
+        "description": "Any JSON value, nested at most 64 levels deep.",
+    };
+    MemberInfo = {
+        "description": "An object of at most 1,024 bytes, of any content.",
+        "type": "object",
+        "additionalProperties": true,
+    };
+    MessageType = {
+        "description": "What the message is to the application: 1 to 64 bytes without control characters.",
+        "type": "string",
+        "pattern": (label(MessageType::MAX_BYTES)),
+    };
+    MessageKey = {
+        "description": "Chosen by the sender: 1 to 128 bytes without control characters.",
+        "type": "string",
+        "pattern": (label(MessageKey::MAX_BYTES)),
     };
     RequestId = {
         "description": "Chosen by the client, of at most 128 bytes as JSON.",

@@ -86,6 +86,8 @@ impl Parameters {
             snapshot: self.snapshot.unwrap_or(true),
             mode: self.mode,
             interval: self.interval,
+            presence: false,
+            info: None,
         })
     }
 
