@@ -35,7 +35,7 @@ use chaincast_ingest::{ChainContext, ChainWriters, PriceIngest, PriceSignals};
 use chaincast_model::IndexMode;
 use chaincast_prices::OnChainSources;
 use chaincast_protocol::ChainLimits;
-use chaincast_store::Store;
+use chaincast_store::{MessageRetention, Store};
 
 /// The part of the service that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,11 +155,9 @@ impl App {
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
             tasks.spawn(store.clone().run_watch_expiry(tasks.token()));
-            tasks.spawn(
-                store
-                    .clone()
-                    .run_retention(config.database.clone(), tasks.token()),
-            );
+            let messages = MessageRetention::default();
+            let store = store.clone();
+            tasks.spawn(store.run_retention(config.database.clone(), messages, tasks.token()));
         }
         let drain = Duration::from_millis(config.server.drain_timeout_ms);
         Ok(Self {

@@ -1,13 +1,18 @@
-//! Deliveries: fired alerts, kept until one of the user's devices acknowledges them or retention deletes them.
+//! Deliveries: fired alerts, kept until one of the user's devices acknowledges them or retention deletes them. They are
+//! read and acknowledged together with the messages to the user (`messages`).
 
 use std::sync::Arc;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use serde_json::value::RawValue;
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
-use super::{Store, StoreError, alert_columns, alert_firing::Fired, prices::parse_status};
-use chaincast_protocol::{Channel, Event, JsonNumber, PriceAlert, PriceStatus, Update};
+use super::{
+    Store, StoreError, alert_columns, alert_firing::Fired, messages::DELIVERIES,
+    prices::parse_status,
+};
+use chaincast_protocol::{Channel, EventName, JsonNumber, PriceAlert, PriceStatus, Update};
 
 /// A user's unacknowledged deliveries, as of one position of the user's channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,15 +87,16 @@ impl Store {
         let channel = Channel::User(subject.into());
         // One statement, so that deliveries and position are from one snapshot: a delivery missing here is published
         // after it.
-        let query = sqlx::query(
+        let statement = format!(
             "SELECT c.seq AS through, d.* FROM channels c LEFT JOIN LATERAL (
-                 SELECT * FROM alert_deliveries WHERE subject = $2 ORDER BY id DESC LIMIT $3) d ON true
-             WHERE c.name = $1 ORDER BY d.id",
-        )
-        .bind(channel.to_string())
-        .bind(subject)
-        .bind(i64::from(most))
-        .fetch_all(&self.live_reads);
+                 SELECT * FROM ({DELIVERIES}) both_kinds ORDER BY id DESC LIMIT $3) d ON true
+             WHERE c.name = $1 ORDER BY d.id"
+        );
+        let query = sqlx::query(&statement)
+            .bind(channel.to_string())
+            .bind(subject)
+            .bind(i64::from(most))
+            .fetch_all(&self.live_reads);
         let mut found = Unacknowledged {
             through: 0,
             updates: Vec::new(),
@@ -107,12 +113,17 @@ impl Store {
     /// Deletes deliveries of a user that a device acknowledged. Ids of other users, or already deleted, are ignored.
     /// Returns how many were deleted.
     pub async fn acknowledge(&self, subject: &str, ids: &[i64]) -> Result<u64, StoreError> {
-        let query =
-            sqlx::query("DELETE FROM alert_deliveries WHERE subject = $1 AND id = ANY ($2)")
-                .bind(subject)
-                .bind(ids)
-                .execute(&self.live);
-        let deleted = self.with_read_timeout(query).await?.rows_affected();
+        let query = sqlx::query_scalar(
+            "WITH alerts AS (
+                 DELETE FROM alert_deliveries WHERE subject = $1 AND id = ANY ($2) RETURNING id),
+             messages AS (
+                 DELETE FROM message_deliveries WHERE subject = $1 AND id = ANY ($2) RETURNING id)
+             SELECT (SELECT count(*) FROM alerts) + (SELECT count(*) FROM messages)",
+        )
+        .bind(subject)
+        .bind(ids)
+        .fetch_one(&self.live);
+        let deleted = self.with_read_timeout::<i64>(query).await?.unsigned_abs();
         metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(deleted);
         Ok(deleted)
     }
@@ -139,19 +150,26 @@ impl Store {
 pub(super) fn describe() {
     metrics::describe_counter!(
         "chaincast_store_alerts_acknowledged_total",
-        "Alert deliveries that users acknowledged"
+        "Deliveries of alerts and messages that users acknowledged"
     );
     metrics::counter!("chaincast_store_alerts_acknowledged_total").increment(0);
 }
 
-/// A delivery as it was published.
+/// A delivery as it was published: of a message, if the row has its `data`.
 fn update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {
-    let event = Event::PriceAlert(delivery(row)?);
-    let data = serde_json::to_string(&event).map_err(|error| corrupt(error.to_string()))?;
+    let message: Option<Json<Box<RawValue>>> = row.try_get("data")?;
+    let (event, data) = match message {
+        Some(data) => (EventName::UserMessage, data.get().to_owned()),
+        None => {
+            let alert = serde_json::to_string(&delivery(row)?);
+            let alert = alert.map_err(|error| corrupt(error.to_string()))?;
+            (EventName::PriceAlert, alert)
+        }
+    };
     Ok(Update {
         channel,
         seq: row.try_get::<i64, _>("seq")?.unsigned_abs(),
-        event: event.name(),
+        event,
         data: data.into(),
     })
 }

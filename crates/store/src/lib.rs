@@ -14,6 +14,7 @@
 //! | [`contracts`], [`token_contracts`], [`pool_logs`], [`price_backfills`] | decoded events, metadata of tokens, and how far stored logs are decoded |
 //! | [`ticks`], [`prices`], [`price_clock`], [`tokens`], [`candles`] | the rows of the price writer |
 //! | [`alerts`], [`alert_firing`], [`alert_deliveries`] | alerts as users change them and as prices fire them; what users have not acknowledged |
+//! | [`messages`] | messages of clients: their keys, deliveries to users, redaction |
 //! | [`updates`], [`watches`], `retention`, `channel_audit`, `reset` | the update log with its seqs; watched transactions and addresses; what is deleted; for `verify`, gaps; starting over |
 //! | [`read`] | the queries of REST: plain rows, one file per resource |
 //! | `explain` | for `make explain` and tests: the queries of readers with example arguments |
@@ -42,6 +43,7 @@ mod dedicated;
 mod error;
 #[cfg(feature = "explain")]
 pub mod explain;
+pub mod messages;
 mod pending_migrations;
 mod pool;
 pub mod pool_logs;
@@ -65,6 +67,7 @@ pub mod writers;
 pub use config::StoreConfig;
 pub use connect::LIVE_CONNECTIONS;
 pub use error::StoreError;
+pub use retention::MessageRetention;
 pub use store::{Loading, Store};
 
 use sqlx::migrate::Migrator;

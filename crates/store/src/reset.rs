@@ -7,7 +7,8 @@ use super::{MIGRATIONS, Store, StoreConfig, StoreError, chain::indexes};
 /// Every table with data. `meta` stays and gets a new epoch, so that clients cannot mistake new seqs for old ones.
 const DATA: &str = "chains, halts, chain_providers, blocks, transactions, logs, transfers, dropped_blocks, \
                     channels, updates, tokens, price_sources, price_pasts, price_clock, ticks, prices, contracts, contract_events, \
-                    contract_addresses, token_contracts, watches, candles, alerts, alert_deliveries";
+                    contract_addresses, token_contracts, watches, candles, alerts, alert_deliveries, message_keys, \
+                    message_deliveries";
 
 impl Store {
     /// Empties the configured database and gives it a new epoch; applies pending migrations first. Nothing else may

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StoreConfig, StoreError};
+use super::{
+    Store, StoreConfig, StoreError,
+    updates::{ChannelLimit, subject_channels},
+};
 
 const EVERY: Duration = Duration::from_secs(600);
 /// Each channel keeps at least this many of its newest updates, regardless of age.
@@ -21,18 +24,35 @@ const ALERTS: u32 = 10_000;
 const TICKS: u32 = 10_000;
 const PRICES: u32 = 10_000;
 const CANDLES: u32 = 10_000;
+/// Keys of messages per statement.
+const KEYS: u32 = 10_000;
 /// The most statements in one job: its timeout is this many times the read timeout.
 const STATEMENTS: u32 = 4;
 const MS_PER_HOUR: i64 = 3_600_000;
 
+/// How long messages and their keys are kept, beside the rules of all updates.
+#[derive(Debug, Clone, Default)]
+pub struct MessageRetention {
+    /// The history of rooms; the first whose pattern matches decides.
+    pub rooms: Vec<ChannelLimit>,
+    /// How long a key identifies a message.
+    pub keys: Duration,
+}
+
 impl Store {
     /// Deletes rows past their retention every 10 minutes until `stop`. Only the indexer runs it.
-    pub async fn run_retention(self, config: StoreConfig, stop: CancellationToken) {
+    pub async fn run_retention(
+        self,
+        config: StoreConfig,
+        messages: MessageRetention,
+        stop: CancellationToken,
+    ) {
         let updates_ms = i64::from(config.updates_retention_hours) * MS_PER_HOUR;
         let alerts_ms = i64::from(config.alert_retention_hours) * MS_PER_HOUR;
         let dropped_ms = i64::from(config.dropped_retention_hours) * MS_PER_HOUR;
         let (tick_days, candle_days) = (config.ticks_retention_days, config.candles_retention_days);
         let price_days = config.prices_retention_days;
+        let limits = channel_limits(&config, &messages);
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
@@ -66,9 +86,12 @@ impl Store {
                 let prune = || self.with_job_timeout(self.prune_updates(updates_ms, KEEP, UPDATES));
                 delete_all("updates", &stop, prune).await;
             }
-            let (of_user, most) = (config.alert_history, config.updates_per_channel);
             delete_all("updates over the channel limit", &stop, || {
-                self.with_job_timeout(self.prune_long_channels(of_user, most, UPDATES))
+                self.with_job_timeout(self.prune_long_channels(&limits, UPDATES))
+            })
+            .await;
+            delete_all("keys of messages", &stop, || {
+                self.with_job_timeout(self.prune_message_keys(messages.keys, KEYS))
             })
             .await;
             if dropped_ms > 0 {
@@ -80,6 +103,10 @@ impl Store {
             let keep = config.alert_history;
             delete_all("alert deliveries", &stop, || {
                 self.with_job_timeout(self.prune_deliveries(alerts_ms, keep, ALERTS))
+            })
+            .await;
+            delete_all("message deliveries", &stop, || {
+                self.with_job_timeout(self.prune_message_deliveries(alerts_ms, keep, ALERTS))
             })
             .await;
             delete_all("alerts", &stop, || {
@@ -141,6 +168,20 @@ impl Store {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+/// The most updates of each channel: the first limit whose pattern matches decides.
+fn channel_limits(config: &StoreConfig, messages: &MessageRetention) -> Vec<ChannelLimit> {
+    let subjects = subject_channels().map(|pattern| ChannelLimit {
+        pattern,
+        keep: config.alert_history,
+    });
+    let others = ChannelLimit {
+        pattern: "%".to_owned(),
+        keep: config.updates_per_channel,
+    };
+    let rooms = messages.rooms.iter().cloned();
+    rooms.chain(subjects).chain([others]).collect()
 }
 
 /// Deletes in small statements until nothing is left to delete, or one fails.

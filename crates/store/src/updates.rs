@@ -84,6 +84,15 @@ pub async fn append(
     Ok(committed)
 }
 
+/// How many of the newest updates are kept of the channels whose names match a pattern of `LIKE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelLimit {
+    /// Of `LIKE`, for the whole name.
+    pub pattern: String,
+    /// The number of updates.
+    pub keep: u32,
+}
+
 /// The stored range of one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
@@ -284,27 +293,28 @@ impl Store {
         self.prune(statement, older_than_ms, keep, limit).await
     }
 
-    /// Deletes all but the newest updates of each channel, regardless of age: `user_keep` are kept of a subject's channel,
-    /// `keep` of any other; at most `limit` per call. Returns how many were deleted.
+    /// Deletes all but the newest updates of each channel, regardless of age: the first of `limits` whose pattern matches
+    /// says how many are kept. Deletes at most `most` per call. Returns how many were deleted.
     pub async fn prune_long_channels(
         &self,
-        user_keep: u32,
-        keep: u32,
-        limit: u32,
+        limits: &[ChannelLimit],
+        most: u32,
     ) -> Result<u64, StoreError> {
+        let patterns = limits.iter().map(|limit| limit.pattern.clone());
+        let kept = limits.iter().map(|limit| i64::from(limit.keep));
         let done = sqlx::query(
             "DELETE FROM updates WHERE (channel_id, seq) IN (
                  SELECT u.channel_id, u.seq FROM channels c CROSS JOIN LATERAL (
-                     SELECT channel_id, seq FROM updates
-                     WHERE channel_id = c.id
-                         AND seq <= c.seq - CASE WHEN c.name LIKE ANY ($4) THEN $1::bigint ELSE $2::bigint END
+                     SELECT keep FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS l (pattern, keep, place)
+                     WHERE c.name LIKE l.pattern ORDER BY place LIMIT 1) l
+                 CROSS JOIN LATERAL (
+                     SELECT channel_id, seq FROM updates WHERE channel_id = c.id AND seq <= c.seq - l.keep
                      ORDER BY seq LIMIT $3) u
                  LIMIT $3)",
         )
-        .bind(i64::from(user_keep))
-        .bind(i64::from(keep))
-        .bind(i64::from(limit))
-        .bind(subject_channels())
+        .bind(patterns.collect::<Vec<_>>())
+        .bind(kept.collect::<Vec<_>>())
+        .bind(i64::from(most))
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected())
@@ -312,12 +322,15 @@ impl Store {
 }
 
 /// `LIKE` patterns of the names of channels that are retained as those of one subject.
-pub(super) fn subject_channels() -> Vec<String> {
+pub(super) fn subject_channels() -> impl Iterator<Item = String> {
+    channels_retained_as(RetentionRule::Subject)
+}
+
+/// `LIKE` patterns of the names of channels with this rule.
+pub(super) fn channels_retained_as(rule: RetentionRule) -> impl Iterator<Item = String> {
     let kinds = KINDS.iter();
-    kinds
-        .filter(|kind| kind.retention == RetentionRule::Subject)
-        .map(|kind| format!("{}:%", kind.prefix))
-        .collect()
+    let kinds = kinds.filter(move |kind| kind.retention == rule);
+    kinds.map(|kind| format!("{}:%", kind.prefix))
 }
 
 fn parse_update(channel: Channel, row: &PgRow) -> Result<Update, StoreError> {

@@ -8,7 +8,7 @@ use chaincast_store::{Store, updates::append, watches};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::{blocks::block_ref, number, store};
+use super::{blocks::block_ref, limits, number, store};
 
 async fn write(connection: &mut PgConnection, channels: &[Channel], updates: usize) {
     let event = Event::Reorg(Reorg {
@@ -166,7 +166,10 @@ async fn check_finds_no_fault_during_concurrent_writes() {
             sqlx::query(expire).execute(ending.pool()).await.unwrap();
             ends += ending.end_watches(10).await.unwrap();
             ending.prune_updates(20, 1_000, 500).await.unwrap();
-            ending.prune_long_channels(1_200, 1_000, 500).await.unwrap();
+            ending
+                .prune_long_channels(&limits(1_200, 1_000), 500)
+                .await
+                .unwrap();
         }
         ends
     });

@@ -13,6 +13,7 @@ mod leases;
 #[allow(dead_code, reason = "the example reports durations")]
 #[path = "../../../examples/explain/load.rs"]
 mod load;
+mod messages;
 #[allow(dead_code, reason = "the example reports more of each plan")]
 #[path = "../../../examples/explain/plans.rs"]
 mod plans;
@@ -23,7 +24,7 @@ mod retention;
 mod ticks;
 
 use chaincast_base::Secret;
-use chaincast_store::{Store, StoreConfig};
+use chaincast_store::{Store, StoreConfig, updates::ChannelLimit};
 
 use crate::support::fresh_database;
 
@@ -39,6 +40,14 @@ async fn connect(url: &str) -> Store {
         ..StoreConfig::default()
     };
     Store::connect(&config).await.unwrap()
+}
+
+/// Keeps the newest updates: `subject` of a subject's channel, `other` of any other.
+fn limits(subject: u32, other: u32) -> [ChannelLimit; 2] {
+    [("user:%", subject), ("%", other)].map(|(pattern, keep)| ChannelLimit {
+        pattern: pattern.to_owned(),
+        keep,
+    })
 }
 
 async fn number(store: &Store, query: &str) -> i64 {

@@ -2,8 +2,9 @@
 
 use chaincast_protocol::now_ms;
 use chaincast_store::{
-    Store, StoreConfig, StoreError,
+    MessageRetention, Store, StoreConfig, StoreError,
     chain::{self, Batch, Tags},
+    updates::ChannelLimit,
     writer::{Stream, Writer},
 };
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     blocks::{self, CHAIN, Shape, block_ref as at},
-    number, store,
+    limits, number, store,
     ticks::{DAY, day_of, insert, partitions, tick},
 };
 use crate::support::eventually;
@@ -152,11 +153,11 @@ async fn retention_runs_by_itself_and_creates_tick_partitions() {
     .await
     .unwrap();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(
-        store
-            .clone()
-            .run_retention(StoreConfig::default(), stop.clone()),
-    );
+    let task = tokio::spawn(store.clone().run_retention(
+        StoreConfig::default(),
+        MessageRetention::default(),
+        stop.clone(),
+    ));
     eventually("only recent rows are left", || async {
         let ticks = partitions(&store).await;
         let prices = number(&store, "SELECT count(*) FROM prices").await;
@@ -180,8 +181,11 @@ async fn channel_keeps_a_bounded_number_of_recent_updates() {
     .execute(store.pool())
     .await
     .unwrap();
-    assert_eq!(store.prune_long_channels(3, 5, 4).await.unwrap(), 4);
-    while store.prune_long_channels(3, 5, 4).await.unwrap() > 0 {}
+    assert_eq!(
+        store.prune_long_channels(&limits(3, 5), 4).await.unwrap(),
+        4
+    );
+    while store.prune_long_channels(&limits(3, 5), 4).await.unwrap() > 0 {}
     let left: Vec<(String, i64, i64)> = sqlx::query_as(
         "SELECT c.name, min(u.seq), max(u.seq) FROM updates u JOIN channels c ON c.id = u.channel_id
          GROUP BY c.name ORDER BY c.name",
@@ -198,4 +202,35 @@ async fn channel_keeps_a_bounded_number_of_recent_updates() {
         .iter()
         .map(|(name, from, to)| (name.as_str(), *from, *to));
     assert_eq!(returned.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn first_limit_whose_pattern_matches_decides() {
+    let (store, _) = store().await;
+    sqlx::raw_sql(
+        "INSERT INTO channels (name, seq) VALUES ('room:a_b', 10), ('room:axb', 10), ('room:lobby-1', 10);
+         INSERT INTO updates (channel_id, seq, event, data)
+         SELECT id, s, 'room-message', '{}' FROM channels c CROSS JOIN LATERAL generate_series(1, c.seq) s",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    let limits = [
+        ("room:a\\_b", 2),
+        ("room:lobby-%", 3),
+        ("room:%", 1),
+        ("%", 9),
+    ];
+    let limits = limits.map(|(pattern, keep)| ChannelLimit {
+        pattern: pattern.to_owned(),
+        keep,
+    });
+    assert_eq!(store.prune_long_channels(&limits, 100).await.unwrap(), 24);
+    for (name, left) in [("room:a_b", 2), ("room:axb", 1), ("room:lobby-1", 3)] {
+        let query = format!(
+            "SELECT count(*) FROM updates WHERE channel_id = (SELECT id FROM channels WHERE name = '{name}')"
+        );
+        assert_eq!(number(&store, &query).await, left, "{name}");
+    }
+    assert!(store.channel_faults(10).await.unwrap().is_empty());
 }
