@@ -35,6 +35,7 @@ use chaincast_ingest::{ChainContext, ChainWriters, PriceIngest, PriceSignals};
 use chaincast_model::IndexMode;
 use chaincast_prices::OnChainSources;
 use chaincast_protocol::ChainLimits;
+use chaincast_rooms::Rooms;
 use chaincast_store::{MessageRetention, Store};
 
 /// The part of the service that a process runs.
@@ -155,7 +156,10 @@ impl App {
         if role != Role::Gateway {
             spawn_writers(&config, &store, &bus, &tasks).await?;
             tasks.spawn(store.clone().run_watch_expiry(tasks.token()));
-            let messages = MessageRetention::default();
+            let messages = MessageRetention {
+                rooms: Rooms::new(&config.gateway.rooms).history(),
+                keys: config.gateway.messages.key_retention(),
+            };
             let store = store.clone();
             tasks.spawn(store.run_retention(config.database.clone(), messages, tasks.token()));
         }

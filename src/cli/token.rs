@@ -19,7 +19,10 @@ pub(super) struct TokenArgs {
     /// Channels that may be subscribed to, as patterns such as price:*; default: all public channels
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     channels: Option<Vec<String>>,
-    /// Role, such as admin
+    /// Channels that may be published to, as patterns such as room:lobby or user:*; default: the rooms that are open to all
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    publish: Option<Vec<String>>,
+    /// Role: admin, moderator or publisher
     #[arg(long)]
     role: Option<String>,
     /// Lifetime: 90s, 15m, 1h, 7d
@@ -57,6 +60,7 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
         sub: args.sub,
         role: args.role,
         channels: args.channels,
+        publish: args.publish,
         ttl: args.ttl,
     };
     let token = auth::mint(&config.gateway.auth, &request)

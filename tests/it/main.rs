@@ -30,6 +30,7 @@ mod hosts;
 mod imports;
 mod index_modes;
 mod memory;
+mod message_writer;
 mod metrics;
 mod observability;
 mod old_ticks;

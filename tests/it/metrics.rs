@@ -9,8 +9,8 @@ use std::{
 use crate::support::World;
 
 /// The prefixes of all metric names, one for each part.
-const PARTS: [&str; 9] = [
-    "auth", "bus", "chain", "contract", "gateway", "http", "price", "store", "token",
+const PARTS: [&str; 10] = [
+    "auth", "bus", "chain", "contract", "gateway", "http", "price", "rooms", "store", "token",
 ];
 
 fn root() -> PathBuf {

@@ -2,6 +2,7 @@
 //!
 //! - [`settings`]: declares configuration keys; each section is read, checked and documented from its declaration.
 //! - [`Secret`]: a value that messages and logs never repeat.
+//! - [`glob`]: patterns in which `*` matches any text.
 //! - [`retry`]: backoff and `Retry-After`.
 //! - [`shutdown`]: the signal to end, and the tasks that end by it. A critical task that ends early ends the process.
 //! - [`telemetry`]: logs, their limits, and metrics.
@@ -15,6 +16,7 @@
 //! assert!(!format!("{url:?}").contains("password"));
 //! ```
 
+pub mod glob;
 pub mod retry;
 mod secret;
 pub mod settings;

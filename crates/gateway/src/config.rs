@@ -1,4 +1,4 @@
-//! The configuration sections `[gateway]`, `[gateway.auth]` and `[gateway.limits]`.
+//! The configuration sections `[gateway]`, `[gateway.auth]` and `[gateway.limits]`; those of rooms are in their crate.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use chaincast_base::{
     settings::{Problems, lower_case_word, plain_settings, settings},
 };
 use chaincast_http::client::{OriginPolicy, Site};
+use chaincast_rooms::{MessagesConfig, RoomConfig};
 
 settings! {
     /// `[gateway]`
@@ -41,8 +42,8 @@ settings! {
         watches: u64 = 100_000, range(1, 10_000_000), unit("channels");
         /// Most updates replayed to a client that resumes; beyond it, the client gets a snapshot.
         replay_updates: u64 = 10_000, unit("updates");
-        /// Most unacknowledged fired alerts, newest first, sent to a new subscriber of user:SUB.
-        alert_snapshot: u32 = 100, range(0, 1_000), unit("alerts");
+        /// Most unacknowledged fired alerts and messages, newest first, sent to a new subscriber of user:SUB.
+        alert_snapshot: u32 = 100, range(0, 1_000), unit("deliveries");
         /// Under sustained load, frames are held back up to this long and written together; 0 disables it.
         linger_ms: u64 = 5, range(0, 100);
         /// Tasks that write to sessions, each for a share of them. More than one helps when one core is not enough.
@@ -66,6 +67,11 @@ settings! {
         auth: AuthConfig = AuthConfig::default();
         /// What a client may use.
         limits: LimitsConfig = LimitsConfig::default();
+        /// Messages of clients to rooms, to users and to all. See docs/rooms.md.
+        messages: MessagesConfig = MessagesConfig::default();
+        /// One section per kind of room; the first whose pattern matches a room's name decides. There are no rooms without it.
+        /// The indexer reads `history` too, so give it the same sections.
+        rooms: Vec<RoomConfig> = Vec::new();
     }
 }
 
@@ -75,6 +81,7 @@ impl GatewayConfig {
         if let Err(error) = OriginPolicy::new(&self.allowed_origins, Site::default()) {
             problems.add("gateway.allowed_origins", error.to_string());
         }
+        RoomConfig::check_all(&self.rooms, problems);
         problems.check(
             self.own_hosts.iter().all(|host| is_host_name(host)),
             "gateway.own_hosts",

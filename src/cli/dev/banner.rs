@@ -26,8 +26,8 @@ pub(super) fn print(app: &App, environment: &Environment, config: &Path) {
             let request = TokenRequest {
                 sub: "dev".to_owned(),
                 role: Some("admin".to_owned()),
-                channels: None,
                 ttl: TOKEN_TTL,
+                ..TokenRequest::default()
             };
             auth::mint(&config.gateway.auth, &request).ok()
         });

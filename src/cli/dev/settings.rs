@@ -27,6 +27,10 @@ pub(super) async fn write(args: &DevArgs, environment: &Environment) -> Result<P
         [gateway]
         public_stats = true
         [gateway.auth]
+        [[gateway.rooms]]
+        pattern = "lobby"
+        [[gateway.rooms]]
+        pattern = "demo-*"
     };
     set(&mut config, "server", "host", args.host.as_str());
     set(&mut config, "server", "port", i64::from(args.port));

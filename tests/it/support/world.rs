@@ -35,6 +35,7 @@ pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Durat
         role: role.map(str::to_owned),
         channels: channels
             .map(|patterns| patterns.iter().map(|&pattern| pattern.to_owned()).collect()),
+        publish: None,
         ttl,
     };
     auth::mint(&config, &request).unwrap()

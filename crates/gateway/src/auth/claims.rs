@@ -12,6 +12,8 @@ pub(super) struct Claims {
     pub role: Option<String>,
     #[serde(default)]
     pub channels: Option<Vec<String>>,
+    #[serde(default)]
+    pub publish: Option<Vec<String>>,
 }
 
 /// Seconds since the Unix epoch; RFC 7519 allows fractions.

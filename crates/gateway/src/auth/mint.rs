@@ -21,6 +21,8 @@ pub struct TokenRequest {
     pub role: Option<String>,
     /// Channel patterns; `None` for every public channel.
     pub channels: Option<Vec<String>>,
+    /// Patterns of the channels that may be published to; `None` for the rooms that are open to all subjects.
+    pub publish: Option<Vec<String>>,
     /// Lifetime of the JWT.
     pub ttl: Duration,
 }
@@ -41,6 +43,8 @@ pub fn mint(config: &AuthConfig, request: &TokenRequest) -> Result<String, AuthE
         role: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         channels: Option<&'a [String]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        publish: Option<&'a [String]>,
     }
     let algorithm = algorithm(config)?;
     if algorithm != Algorithm::HS256 {
@@ -63,6 +67,7 @@ pub fn mint(config: &AuthConfig, request: &TokenRequest) -> Result<String, AuthE
         aud: config.audience.as_deref(),
         role: request.role.as_deref(),
         channels: request.channels.as_deref(),
+        publish: request.publish.as_deref(),
     };
     let key = EncodingKey::from_secret(secret(config)?);
     encode(&Header::new(algorithm), &claims, &key).map_err(AuthError::from)

@@ -69,6 +69,7 @@ async fn minted_jwt_verifies_with_its_claims() {
         sub: "alice".to_owned(),
         role: Some("admin".to_owned()),
         channels: Some(vec!["price:*".to_owned()]),
+        publish: Some(vec!["room:*".to_owned()]),
         ttl: Duration::from_secs(60),
     };
     let token = mint(&config, &request).unwrap();

@@ -93,6 +93,7 @@ fn subject_has_its_own_quota() {
         sub: "alice".to_owned(),
         role: None,
         channels: None,
+        publish: None,
         expires_at_ms: 0,
     };
     let alice = WatchOwner::new(Some(&identity), Some([192, 0, 2, 1].into())).unwrap();
