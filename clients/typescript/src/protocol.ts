@@ -9,7 +9,11 @@
 export type Ack =
   /** Of `subscribe` with `channel`. */
   | Subscribed
-  /** Of `unsubscribe` with `channel`. */
+  /** Of `publish`. */
+  | Published
+  /** Of `presence`. */
+  | Members
+  /** Of `unsubscribe` with `channel`, and of `signal`. */
   | Unsubscribed
   /** Of `subscriptions`. */
   | Subscriptions
@@ -22,7 +26,7 @@ export type Ack =
   /** Of `auth`. */
   | Authenticated;
 
-/** Acknowledges deliveries of price alerts: no later snapshot includes them. */
+/** Acknowledges deliveries of price alerts and messages: no later snapshot includes them. */
 export interface Acknowledge {
   /** Ids of deliveries; at most 1,000 (`limits.acknowledged_ids`). */
   ids: number[];
@@ -139,6 +143,18 @@ export type AlertCondition =
   | "above"
   /** The price is at the threshold or below it. */
   | "below";
+
+/** A notice to everybody. */
+export interface Announcement {
+  /** What the message is to the application. */
+  type: MessageType;
+  /** The content, as sent. */
+  payload: Payload;
+  /** Server time, in ms. */
+  timestamp: number;
+  /** The sender's, if it gave one. */
+  key?: MessageKey;
+}
 
 /** By name, in ABI order; docs/protocol.md has the types. */
 export type Arguments = Record<string, unknown>;
@@ -362,6 +378,8 @@ export type ErrorCode =
   | "PAYLOAD_TOO_LARGE"
   /** The JWT has expired. */
   | "TOKEN_EXPIRED"
+  /** The room has as many members as it may have. */
+  | "ROOM_FULL"
   /** A failure of the server; retry. */
   | "INTERNAL";
 
@@ -395,6 +413,71 @@ export interface Heartbeat {
 /** At most one update per channel in this many ms; 0 for no limit. */
 export type Interval = 0 | 100 | 250 | 1000 | 5000;
 
+/** A member of a room. */
+export interface Member {
+  /** The subject. */
+  sub: string;
+  /** What it shows to the others. */
+  info: MemberInfo;
+  /** The number of its sessions in the room. */
+  sessions: number;
+  /** When its first session entered, in ms since the Unix epoch. */
+  since: number;
+}
+
+/** An object of at most 1,024 bytes, of any content. */
+export type MemberInfo = Record<string, unknown>;
+
+/** A subject entered the room with its first session. */
+export interface MemberJoined {
+  /** Who entered. */
+  member: RoomMember;
+  /** The number of members now. */
+  count: number;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** A subject left the room with its last session. */
+export interface MemberLeft {
+  /** Who left. */
+  member: RoomMember;
+  /** The number of members now. */
+  count: number;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** Who is in the room. */
+export interface Members {
+  /** In canonical form. */
+  channel: string;
+  /** Always true. */
+  success: true;
+  /** At most 1,000 of them. */
+  members: Member[];
+  /** The number of all members. */
+  count: number;
+}
+
+/** Many members joined or left: replaces their single events while there are very many. */
+export interface MembersChanged {
+  /** Who entered, each once. */
+  joined: RoomMember[];
+  /** Who left, each once. */
+  left: RoomMember[];
+  /** The number of members now. */
+  count: number;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** Chosen by the sender: 1 to 128 bytes without control characters. */
+export type MessageKey = string;
+
+/** What the message is to the application: 1 to 64 bytes without control characters. */
+export type MessageType = string;
+
 /** Whether updates may be skipped for newer ones when the client is slow. */
 export type Mode =
   /** A slow client gets the newest update instead of all of them. */
@@ -426,10 +509,19 @@ export interface NewBlock {
   chainId: number;
 }
 
+/** Any JSON value, nested at most 64 levels deep. */
+export type Payload = unknown;
+
 /** The answer to `ping`. */
 export interface Pong {
   /** Server time, in ms. */
   timestamp: number;
+}
+
+/** Asks who is in a room. */
+export interface Presence {
+  /** In any case. */
+  channel: string;
 }
 
 /** A price alert of this user fired. A snapshot is a delivery that was unacknowledged when the client subscribed. */
@@ -522,6 +614,30 @@ export interface PriceUpdateDetail {
   outlier: boolean;
 }
 
+/** Publishes a message to a room, to `user:SUB` or to `announcements`. It is stored, then delivered to every subscriber. */
+export interface Publish {
+  /** In any case. */
+  channel: string;
+  /** What the message is to the application. */
+  type: MessageType;
+  /** Whether this session gets the message too. If not, it knows the `seq` from the answer. */
+  echo?: boolean;
+  /** The same key of the same subject within 24 hours (`messages.key_retention_secs`) stores the message once: the answer has the `seq` of the first. */
+  key?: MessageKey;
+  /** Null by default. */
+  payload?: Payload;
+}
+
+/** The message is stored. */
+export interface Published {
+  /** In canonical form. */
+  channel: string;
+  /** Always true. */
+  success: true;
+  /** The position of the message in the channel. */
+  seq: number;
+}
+
 /** A decimal string: an unsigned integer that can exceed 2^53. */
 export type Quantity = string;
 
@@ -570,6 +686,62 @@ export interface RetryAfter {
   retryAfterMs: number;
 }
 
+/** A subject in a room, with what it shows to the others. */
+export interface RoomMember {
+  /** The subject. */
+  sub: string;
+  /** What it shows; `{}` if nothing. */
+  info: MemberInfo;
+}
+
+/** A member of the room, or a backend, published a message. */
+export interface RoomMessage {
+  /** The sender's subject. */
+  from: string;
+  /** What the message is to the application. */
+  type: MessageType;
+  /** Null if the message was redacted. */
+  payload: Payload;
+  /** Server time, in ms. */
+  timestamp: number;
+  /** The sender's, if it gave one. */
+  key?: MessageKey;
+  /** Whether a moderator removed the payload and the key. Omitted if false. */
+  redacted?: boolean;
+}
+
+/** A moderator redacted a message of the room: remove its text. */
+export interface RoomRedacted {
+  /** The seq of the redacted message. */
+  redactedSeq: number;
+  /** The moderator's subject. */
+  by: string;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** Somebody in the room sent a signal, such as "is typing". It is not stored and can be lost. */
+export interface RoomSignal {
+  /** The sender's subject. */
+  from: string;
+  /** What the message is to the application. */
+  type: MessageType;
+  /** The content, as sent. */
+  payload: Payload;
+  /** Server time, in ms. */
+  timestamp: number;
+}
+
+/** Sends a signal, such as "is typing", to everybody in a room but the sender. It is not stored and can be lost. */
+export interface Signal {
+  /** In any case. */
+  channel: string;
+  /** What the message is to the application. */
+  type: MessageType;
+  /** Null by default. */
+  payload?: Payload;
+}
+
 /** Where to resume: the last seq received. */
 export type Since =
   /** The seq of the only channel. */
@@ -595,10 +767,14 @@ export interface Subscribe {
   channels?: string[];
   /** The epoch of `since`; the current one by default. */
   epoch?: string;
+  /** Of rooms: what the other members see of this client; `{}` by default. */
+  info?: MemberInfo;
   /** 0 by default; others need `latest`. */
   interval?: Interval;
   /** By default `latest` for prices, `all` otherwise. */
   mode?: Mode;
+  /** Of rooms: whether to get `member-joined` and `member-left`. */
+  presence?: boolean;
   /** The last seq received: every update after it follows instead of a snapshot. */
   since?: Since;
   /** Whether to send the current state first. */
@@ -716,7 +892,7 @@ export type TransferSource =
   /** It is the transaction's own value, on a chain that does not log native transfers. */
   | "transaction";
 
-/** The subscription ended, if there was one. */
+/** The subscription ended, if there was one; or the signal was sent. */
 export interface Unsubscribed {
   /** In canonical form. */
   channel: string;
@@ -734,6 +910,22 @@ export interface User {
   role: string | null;
   /** The subject. */
   sub: string;
+}
+
+/** A message to this user. A snapshot is one that was unacknowledged when the client subscribed. */
+export interface UserMessage {
+  /** Id of this delivery: clients acknowledge it, and use it to detect repetitions. */
+  id: number;
+  /** The sender's subject. */
+  from: string;
+  /** What the message is to the application. */
+  type: MessageType;
+  /** The content, as sent. */
+  payload: Payload;
+  /** Server time, in ms. */
+  timestamp: number;
+  /** The sender's, if it gave one. */
+  key?: MessageKey;
 }
 
 export interface SubscribeRequest {
@@ -767,6 +959,24 @@ export interface SubscriptionsRequest {
 export interface AcknowledgeRequest {
   event: "acknowledge";
   data: Acknowledge;
+  id?: RequestId;
+}
+
+export interface PublishRequest {
+  event: "publish";
+  data: Publish;
+  id?: RequestId;
+}
+
+export interface SignalRequest {
+  event: "signal";
+  data: Signal;
+  id?: RequestId;
+}
+
+export interface PresenceRequest {
+  event: "presence";
+  data: Presence;
   id?: RequestId;
 }
 
@@ -940,13 +1150,84 @@ export interface PriceAlertMessage {
   snapshot?: boolean;
 }
 
+export interface UserMessageMessage {
+  event: "user-message";
+  /** The canonical name: user:SUBJECT. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: UserMessage;
+  /** In `latest` mode: the seq of the previous message in this stream; 0 at its start. */
+  prev?: number;
+  /** Whether it is the state as of `seq`, for a new subscription. Omitted if false. */
+  snapshot?: boolean;
+}
+
+export interface RoomMessageMessage {
+  event: "room-message";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: RoomMessage;
+}
+
+export interface RoomRedactedMessage {
+  event: "room-redacted";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: RoomRedacted;
+}
+
+export interface RoomSignalMessage {
+  event: "room-signal";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  data: RoomSignal;
+}
+
+export interface MemberJoinedMessage {
+  event: "member-joined";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  data: MemberJoined;
+}
+
+export interface MemberLeftMessage {
+  event: "member-left";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  data: MemberLeft;
+}
+
+export interface MembersChangedMessage {
+  event: "members-changed";
+  /** The canonical name: room:NAME. */
+  channel: string;
+  data: MembersChanged;
+}
+
+export interface AnnouncementMessage {
+  event: "announcement";
+  /** The canonical name: announcements. */
+  channel: "announcements";
+  /** The position of the update in its channel: 1, 2, 3, … without gaps. */
+  seq: number;
+  data: Announcement;
+}
+
 export type ClientMessage =
   | SubscribeRequest
   | UnsubscribeRequest
   | PingRequest
   | AuthRequest
   | SubscriptionsRequest
-  | AcknowledgeRequest;
+  | AcknowledgeRequest
+  | PublishRequest
+  | SignalRequest
+  | PresenceRequest;
 
 export type ServerMessage =
   | ConnectedMessage
@@ -966,7 +1247,15 @@ export type ServerMessage =
   | ContractEventMessage
   | ContractReorgMessage
   | HeartbeatMessage
-  | PriceAlertMessage;
+  | PriceAlertMessage
+  | UserMessageMessage
+  | RoomMessageMessage
+  | RoomRedactedMessage
+  | RoomSignalMessage
+  | MemberJoinedMessage
+  | MemberLeftMessage
+  | MembersChangedMessage
+  | AnnouncementMessage;
 
 /** The data of an event on Socket.IO and in event streams: with the channel and the position of its message. */
 export type Pushed<Data> = Data & { channel: string; seq?: number; prev?: number; snapshot?: true };
