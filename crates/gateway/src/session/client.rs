@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{admission::RateWindow, auth::Identity, config::LimitsConfig};
+use chaincast_base::RateWindow;
+
+use crate::{auth::Identity, config::LimitsConfig};
 
 /// See the module's description.
 pub(super) struct Client {

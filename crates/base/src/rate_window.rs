@@ -1,4 +1,4 @@
-//! The rate limit of a session: an exact sliding window.
+//! A rate limit: an exact sliding window.
 
 use std::{
     collections::VecDeque,
@@ -7,10 +7,8 @@ use std::{
 
 /// At most `limit` requests in any window of the given length. Uses no heap memory until the first request, then four
 /// bytes per request within the window.
-///
-/// A second window counts the refused requests: when it refuses, too, the session is closed for abuse.
 #[derive(Debug)]
-pub(crate) struct RateWindow {
+pub struct RateWindow {
     limit: u32,
     window_ms: u32,
     /// The time that entries are relative to: the first request after the window was last empty.
@@ -21,7 +19,7 @@ pub(crate) struct RateWindow {
 
 impl RateWindow {
     /// `window` is taken in whole ms, at most 24 days.
-    pub(crate) fn new(limit: u32, window: Duration) -> Self {
+    pub fn new(limit: u32, window: Duration) -> Self {
         let longest = u128::from(u32::MAX / 2);
         Self {
             limit,
@@ -33,7 +31,25 @@ impl RateWindow {
 
     /// Counts one request, or returns the time in ms until the next one is admitted. Refused requests are not counted.
     /// `now` must be monotonic.
-    pub(crate) fn admit(&mut self, now: Instant) -> Result<(), u64> {
+    pub fn admit(&mut self, now: Instant) -> Result<(), u64> {
+        let at = self.room(now)?;
+        self.admitted
+            .push_back(u32::try_from(at).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    /// As [`Self::admit`], without counting the request.
+    pub fn check(&mut self, now: Instant) -> Result<(), u64> {
+        self.room(now).map(|_| ())
+    }
+
+    /// Whether no request within the window is counted.
+    pub fn is_idle(&mut self, now: Instant) -> bool {
+        self.room(now).is_ok() && self.admitted.is_empty()
+    }
+
+    /// The offset of a request now, if it is admitted; otherwise the time in ms until one is.
+    fn room(&mut self, now: Instant) -> Result<u64, u64> {
         let mut at = self.offset(now);
         while self
             .admitted
@@ -44,7 +60,7 @@ impl RateWindow {
         }
         match self.admitted.front() {
             None => {
-                // An idle session uses no memory.
+                // An idle window uses no memory.
                 self.admitted = VecDeque::new();
                 self.base = Some(now);
                 at = 0;
@@ -65,9 +81,7 @@ impl RateWindow {
                 .saturating_sub(at)
                 .max(1));
         }
-        self.admitted
-            .push_back(u32::try_from(at).unwrap_or(u32::MAX));
-        Ok(())
+        Ok(at)
     }
 
     fn offset(&self, now: Instant) -> u64 {
@@ -140,6 +154,18 @@ mod tests {
             }
         }
         assert!(last.unwrap() > Duration::from_secs(119 * 86_400));
+    }
+
+    #[test]
+    fn check_counts_nothing() {
+        let start = Instant::now();
+        let mut window = RateWindow::new(1, ms(1_000));
+        assert!(window.is_idle(start));
+        assert_eq!(window.check(start), Ok(()));
+        assert_eq!(window.admit(start), Ok(()));
+        assert_eq!(window.check(start + ms(1)), Err(999));
+        assert!(!window.is_idle(start + ms(999)));
+        assert!(window.is_idle(start + ms(1_000)));
     }
 
     #[test]
