@@ -16,6 +16,7 @@
 //! | [`alerts`], [`alert_firing`], [`alert_deliveries`] | alerts as users change them and as prices fire them; what users have not acknowledged |
 //! | [`messages`] | messages of clients: their keys, deliveries to users, redaction |
 //! | [`updates`], [`watches`], `retention`, `channel_audit`, `reset` | the update log with its seqs; watched transactions and addresses; what is deleted; for `verify`, gaps; starting over |
+//! | [`disconnects`] | subjects whose sessions must end on every gateway |
 //! | [`read`] | the queries of REST: plain rows, one file per resource |
 //! | `explain` | for `make explain` and tests: the queries of readers with example arguments |
 //!
@@ -40,6 +41,7 @@ mod config;
 mod connect;
 pub mod contracts;
 mod dedicated;
+pub mod disconnects;
 mod error;
 #[cfg(feature = "explain")]
 pub mod explain;
