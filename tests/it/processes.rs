@@ -48,9 +48,11 @@ pub async fn wait_for_subscribers(redis: &Redis, ca: Option<&Path>, processes: u
             .query_async(&mut connection)
             .await
             .ok()?;
+        // With a key, live messages have a channel of their own.
+        let commits = topics.iter().find(|topic| !topic.ends_with(":live"))?;
         let (_, subscribed_channels): (String, usize) = redis::cmd("PUBSUB")
             .arg("NUMSUB")
-            .arg(topics.first()?)
+            .arg(commits)
             .query_async(&mut connection)
             .await
             .ok()?;

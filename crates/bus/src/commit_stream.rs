@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     BusConfig, BusError, Commit,
     hints::Hints,
-    redis_message::{Hint, Rejection},
+    remote::{Hint, Rejection},
     telemetry,
 };
 use chaincast_protocol::{Channel, Update};

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::redis_message::Hint;
+use super::remote::Hint;
 use chaincast_protocol::Channel;
 
 /// Hints queued for a slow hub; on overflow the hub reads all channels that advanced recently.

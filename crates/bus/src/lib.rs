@@ -5,6 +5,7 @@
 //!                   └──▶ Redis ─▶ inbox ┴▶ CommitStream ─▶ hub        UpdateLog ─▶ hub: older updates
 //!                                              ▲ gaps                     ▲
 //!                                            store ───────────────────────┘
+//! session ─▶ LiveMessages ─▶ memory, Redis ─▶ LiveStream ─▶ hub
 //! ```
 //!
 //! Writers pass updates to a [`Publisher`] after the commit. A [`CommitStream`] delivers them to a hub; the seqs of each
@@ -12,16 +13,18 @@
 //! from the store, the source of truth. [`UpdateLog`] reads updates that a hub no longer has in memory.
 //!
 //! An update from Redis reaches a client only if it was signed with the deployment's key or read from the store. An
-//! unsigned message is only a hint where to read (`hints`); unread messages are bounded (`inbox`).
+//! unsigned message is only a hint where to read (`hints`); unread messages are bounded (`remote::inbox`).
+//!
+//! [`LiveMessages`] are never stored: they reach whoever is connected now, and may be lost.
 
 mod commit;
 mod commit_stream;
 mod config;
 mod error;
 mod hints;
-mod inbox;
-mod redis;
-mod redis_message;
+mod live;
+mod live_message;
+mod remote;
 mod telemetry;
 mod update_log;
 
@@ -29,16 +32,18 @@ pub use commit::Commit;
 pub use commit_stream::CommitStream;
 pub use config::{BusConfig, BusKind};
 pub use error::BusError;
-pub use redis::ping as ping_redis;
+pub use live::{LiveMessages, LiveStream};
+pub use live_message::{LiveMessage, Signal};
+pub use remote::ping as ping_redis;
 pub use update_log::UpdateLog;
 
-pub use chaincast_store::alert_deliveries::Unacknowledged;
+pub use chaincast_store::{alert_deliveries::Unacknowledged, disconnects::Disconnect};
 
 use std::time::Instant;
 
 use tokio::sync::broadcast;
 
-use self::{redis::LocalChannels, redis_message::Hint};
+use self::remote::{Commits, Hint, LocalChannels, SendQueue};
 use chaincast_base::shutdown::Tasks;
 use chaincast_protocol::Update;
 use chaincast_store::Store;
@@ -47,7 +52,7 @@ use chaincast_store::Store;
 #[derive(Clone)]
 pub struct Publisher {
     local: broadcast::Sender<Commit>,
-    remote: Option<redis::SendQueue>,
+    remote: Option<SendQueue<Commits>>,
 }
 
 impl Publisher {
@@ -71,7 +76,8 @@ pub struct Bus {
     store: Store,
     local: broadcast::Sender<Commit>,
     hints: broadcast::Sender<Hint>,
-    remote: Option<redis::SendQueue>,
+    remote: Option<SendQueue<Commits>>,
+    live: LiveMessages,
 }
 
 impl Bus {
@@ -89,9 +95,13 @@ impl Bus {
             commits: local.clone(),
             hints: hints.clone(),
         };
-        let remote = match config.kind {
-            BusKind::Memory => None,
-            BusKind::Redis => Some(redis::connect(config, &store, incoming, tasks)?),
+        let (live, _) = broadcast::channel(live::CAPACITY);
+        let (remote, remote_live) = match config.kind {
+            BusKind::Memory => (None, None),
+            BusKind::Redis => (
+                Some(remote::connect_commits(config, &store, incoming, tasks)?),
+                remote::connect_live(config, &store, live.clone(), tasks)?,
+            ),
         };
         Ok(Self {
             config: config.clone(),
@@ -99,6 +109,7 @@ impl Bus {
             local,
             hints,
             remote,
+            live: LiveMessages::new(live, remote_live),
         })
     }
 
@@ -114,6 +125,11 @@ impl Bus {
     pub async fn commit_stream(&self) -> Result<CommitStream, BusError> {
         let (incoming, hints) = (self.local.subscribe(), self.hints.subscribe());
         CommitStream::open(&self.config, self.store.clone(), incoming, hints).await
+    }
+
+    /// Messages that are never stored.
+    pub fn live(&self) -> LiveMessages {
+        self.live.clone()
     }
 
     /// Reads updates that a hub no longer has in memory.

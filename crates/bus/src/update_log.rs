@@ -6,7 +6,8 @@ use chaincast_protocol::{
     ChainHealth, ChainId, ChainLimits, Channel, StaleSource, Update, channel::SnapshotRule, now_ms,
 };
 use chaincast_store::{
-    Store, StoreError, alert_deliveries::Unacknowledged, read::ChainRow, updates::Extent,
+    Store, StoreError, alert_deliveries::Unacknowledged, disconnects::Disconnect, read::ChainRow,
+    updates::Extent,
 };
 
 /// Most price sources that are checked, as in `/status`.
@@ -96,6 +97,11 @@ impl UpdateLog {
     /// See [`Store::acknowledge`].
     pub async fn acknowledge(&self, subject: &str, ids: &[i64]) -> Result<u64, StoreError> {
         self.store.acknowledge(subject, ids).await
+    }
+
+    /// See [`Store::disconnects`].
+    pub async fn disconnects(&self, within: Duration) -> Result<Vec<Disconnect>, StoreError> {
+        self.store.disconnects(within).await
     }
 
     /// The snapshot for new subscribers that the hub keeps in memory, by the rule of the channel's kind.

@@ -1,15 +1,13 @@
-//! The messages on the Redis channel: one commit as JSON, signed if the deployment has a key.
+//! The messages on the Redis channel of commits: one commit as JSON, signed if the deployment has a key.
 //!
 //! Any client with publish rights in Redis can send messages. So an unsigned message is only a hint: it names channels
 //! and their newest seqs, and the hub reads the updates from the store. Only a message signed with `bus.redis_key`
-//! carries updates. The signature covers the name of the Redis channel, which includes the database's epoch, so a message
-//! is invalid in any other deployment; a replayed one has only updates that every hub already has. An unsigned message is
-//! parsed only up to the size of a hint. A longer one with a signature that this process cannot verify (no key here) is a
-//! hint for all channels.
+//! carries updates; a replayed one has only updates that every hub already has. An unsigned message is parsed only up to
+//! the size of a hint. A longer one with a signature that this process cannot verify (no key here) is a hint for all
+//! channels.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use rustc_hash::FxHashMap;
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -18,9 +16,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Commit,
-    commit::{from_wall, to_wall},
+    rejection::Rejection,
+    signer::{MAX_SIGNED_AGE, Opened, Proof, Signer, process_id},
 };
+use crate::commit::{Commit, from_wall, to_wall};
 use chaincast_base::Secret;
 use chaincast_protocol::{Channel, EventName, Update};
 
@@ -30,8 +29,6 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 20;
 const MAX_HINT_BYTES: usize = 384 << 10;
 /// Most channels of one hint; for more, the hub reads all channels that advanced recently.
 const MAX_HINT_CHANNELS: usize = 1_000;
-/// A signed message older than this is only a hint: it may be replayed.
-const MAX_SIGNED_AGE: Duration = Duration::from_secs(30);
 
 /// One commit on the wire. By `from` a process recognizes its own commits and skips them.
 #[derive(Serialize, Deserialize)]
@@ -96,93 +93,41 @@ pub(super) enum Received {
 
 /// Channels in which the store may have undelivered updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(crate) enum Hint {
     /// These channels, up to these seqs.
     Channels(Arc<[(Channel, u64)]>),
     /// Any channel.
     Anywhere,
 }
 
-/// Why a message is rejected; [`Self::label`] is a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejection {
-    /// Longer than any valid message.
-    TooLarge,
-    /// Not a message of chaincast.
-    Malformed,
-    /// No signature, although this process has a key.
-    Unsigned,
-    /// The signature is invalid.
-    Forged,
-    /// The store has none of the announced updates.
-    Unfounded,
-    /// Too many unfounded messages.
-    TooMany,
-    /// Messages arrived faster than they were read; one or more were dropped.
-    Overflow,
-}
-
-impl Rejection {
-    pub(super) const ALL: [Self; 7] = [
-        Self::TooLarge,
-        Self::Malformed,
-        Self::Unsigned,
-        Self::Forged,
-        Self::Unfounded,
-        Self::TooMany,
-        Self::Overflow,
-    ];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::Malformed => "malformed",
-            Self::Unsigned => "unsigned",
-            Self::Forged => "forged",
-            Self::Unfounded => "unfounded",
-            Self::TooMany => "too_many",
-            Self::Overflow => "overflow",
-        }
-    }
-}
-
-/// Encodes and decodes the messages of one Redis channel.
+/// Encodes and decodes commits.
 pub(super) struct Codec {
-    topic: String,
+    signer: Signer,
     process_id: u64,
-    keys: Option<(EncodingKey, DecodingKey)>,
 }
 
 impl Codec {
     /// With a key, signs messages and requires signatures.
     pub(super) fn new(topic: &str, key: &Secret) -> Self {
-        let secret = key.expose().as_bytes();
         Self {
-            topic: topic.to_owned(),
-            // 52 bits: exact in every JSON parser.
-            process_id: rand::random::<u64>() >> 12,
-            keys: (!key.is_empty()).then(|| {
-                (
-                    EncodingKey::from_secret(secret),
-                    DecodingKey::from_secret(secret),
-                )
-            }),
+            signer: Signer::new(topic, key),
+            process_id: process_id(),
         }
     }
 
     pub(super) fn topic(&self) -> &str {
-        &self.topic
+        self.signer.topic()
     }
 
     /// Encodes a commit: with its updates if they are signed and fit, otherwise with their positions only.
     pub(super) fn write(&self, commit: &Commit) -> Result<String, String> {
-        let full = match self.keys {
-            Some(_) => self.sign(self.json(commit, Content::Updates)?)?,
-            None => String::new(),
+        let full = match self.signer.has_key() {
+            true => self.signer.sign(self.json(commit, Content::Updates)?)?,
+            false => String::new(),
         };
         match full.len() {
             1..=MAX_MESSAGE_BYTES => Ok(full),
-            _ => self.sign(self.json(commit, Content::Positions)?),
+            _ => self.signer.sign(self.json(commit, Content::Positions)?),
         }
     }
 
@@ -223,51 +168,20 @@ impl Codec {
         serde_json::to_string(&message).map_err(|error| error.to_string())
     }
 
-    /// The signature, a dot and the JSON; without a key only the JSON.
-    fn sign(&self, json: String) -> Result<String, String> {
-        let Some((key, _)) = &self.keys else {
-            return Ok(json);
-        };
-        let signature = crypto::sign(&self.signed_bytes(&json), key, Algorithm::HS256)
-            .map_err(|error| error.to_string())?;
-        Ok(format!("{signature}.{json}"))
-    }
-
-    /// The bytes that a signature covers.
-    fn signed_bytes(&self, json: &str) -> Vec<u8> {
-        [self.topic.as_bytes(), b"\n", json.as_bytes()].concat()
-    }
-
     pub(super) fn read(&self, message: &[u8]) -> Result<Received, Rejection> {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(Rejection::TooLarge);
         }
         let text = std::str::from_utf8(message).map_err(|_| Rejection::Malformed)?;
-        let (signature, json) = match text.starts_with('{') {
-            true => (None, text),
-            false => {
-                let (signature, json) = text.split_once('.').ok_or(Rejection::Malformed)?;
-                (Some(signature), json)
+        let Opened { json, proof } = self.signer.open(text)?;
+        match proof {
+            Proof::Verified => self.read_signed(json),
+            Proof::Signed | Proof::Unsigned if message.len() <= MAX_HINT_BYTES => {
+                self.read_hint(json)
             }
-        };
-        let trusted = match (&self.keys, signature) {
-            (None, _) => false,
-            (Some(_), None) => return Err(Rejection::Unsigned),
-            (Some((_, key)), Some(signature)) => {
-                match crypto::verify(signature, &self.signed_bytes(json), key, Algorithm::HS256) {
-                    Ok(true) => true,
-                    Ok(false) | Err(_) => return Err(Rejection::Forged),
-                }
-            }
-        };
-        match trusted {
-            true => self.read_signed(json),
-            false if message.len() > MAX_HINT_BYTES => match signature {
-                // Maybe updates from a process with the key: the store has them.
-                Some(_) => Ok(Received::Hint(Hint::Anywhere)),
-                None => Err(Rejection::TooLarge),
-            },
-            false => self.read_hint(json),
+            // Maybe updates from a process with the key: the store has them.
+            Proof::Signed => Ok(Received::Hint(Hint::Anywhere)),
+            Proof::Unsigned => Err(Rejection::TooLarge),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use futures_util::{FutureExt, Stream, StreamExt};
 
-use super::redis_message::MAX_MESSAGE_BYTES;
+use super::message::MAX_MESSAGE_BYTES;
 
 /// Most queued messages.
 const MAX_MESSAGES: usize = 1_024;
