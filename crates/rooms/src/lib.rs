@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - [`RoomConfig`], [`MessagesConfig`]: `[[gateway.rooms]]` and `[gateway.messages]`. [`Rooms`] finds the rules of a room.
+//! - [`MessageQuota`]: how many messages a subject may send, and a room may get, within a minute.
 //! - [`MessageWriter`]: stores messages, then publishes them. It is the only writer of them in its process, and has a
 //!   connection of its own, so that a busy room delays neither blocks nor prices.
 //!
@@ -12,6 +13,7 @@
 //! was never begun. A message with a key is stored once, however often it is sent.
 
 mod config;
+mod quota;
 mod rooms;
 mod telemetry;
 mod writer;
@@ -20,6 +22,7 @@ pub use chaincast_store::messages::{NewMessage, Redaction};
 
 pub use self::{
     config::{JoinRule, MessagesConfig, PublishRule, RoomConfig},
+    quota::{MessageQuota, QuotaExceeded, Sender},
     rooms::Rooms,
     writer::{MessageWriter, Numbered, Outgoing, PublishError, Published},
 };
