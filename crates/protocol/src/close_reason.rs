@@ -36,6 +36,8 @@ pub enum CloseReason {
     TooManyConnections,
     /// The JWT is missing, invalid or expired.
     Unauthenticated(ErrorCode),
+    /// A moderator ended the sessions of its user.
+    Disconnected,
 }
 
 impl CloseReason {
@@ -53,6 +55,7 @@ impl CloseReason {
             Self::Abuse => 4029,
             Self::TooManyConnections => 4030,
             Self::Unauthenticated(_) => 4401,
+            Self::Disconnected => 4403,
         }
     }
 
@@ -71,6 +74,7 @@ impl CloseReason {
             Self::TooManyConnections => "too_many_connections",
             Self::Unauthenticated(ErrorCode::TokenExpired) => "token_expired",
             Self::Unauthenticated(_) => "unauthenticated",
+            Self::Disconnected => "disconnected",
         }
     }
 
@@ -91,6 +95,7 @@ impl CloseReason {
             Self::TooManyConnections => "too many connections".into(),
             Self::Unauthenticated(ErrorCode::TokenExpired) => "token expired".into(),
             Self::Unauthenticated(_) => "unauthenticated".into(),
+            Self::Disconnected => "disconnected by a moderator".into(),
         }
     }
 
@@ -98,7 +103,7 @@ impl CloseReason {
     pub fn reconnect(&self) -> bool {
         !matches!(
             self,
-            Self::Left(_) | Self::Protocol(_) | Self::Unauthenticated(_)
+            Self::Left(_) | Self::Protocol(_) | Self::Unauthenticated(_) | Self::Disconnected
         )
     }
 
@@ -114,6 +119,7 @@ impl CloseReason {
             Self::GoingAway { .. }
                 | Self::Abuse
                 | Self::Unauthenticated(_)
+                | Self::Disconnected
                 | Self::Protocol(_)
                 | Self::NotText
                 | Self::TooBig
@@ -160,6 +166,7 @@ mod tests {
             (CloseReason::Abuse, true),
             (CloseReason::TooManyConnections, true),
             (CloseReason::Unauthenticated(ErrorCode::Unauthorized), false),
+            (CloseReason::Disconnected, false),
         ] {
             assert_eq!(reason.reconnect(), reconnect, "{reason:?}");
         }

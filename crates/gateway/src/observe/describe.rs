@@ -6,8 +6,8 @@ use super::refusal_reason::REASONS;
 use chaincast_protocol::{ErrorCode, encode::Transport};
 
 /// Close codes of sessions.
-const CODES: [&str; 10] = [
-    "1000", "1001", "1002", "1006", "1007", "1009", "4000", "4008", "4029", "4401",
+const CODES: [&str; 11] = [
+    "1000", "1001", "1002", "1006", "1007", "1009", "4000", "4008", "4029", "4401", "4403",
 ];
 
 const ERRORS: [ErrorCode; 11] = [

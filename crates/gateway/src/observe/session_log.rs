@@ -62,7 +62,8 @@ fn severity(reason: &CloseReason) -> Severity {
         | CloseReason::Silent
         | CloseReason::Slow
         | CloseReason::TooManyConnections
-        | CloseReason::Unauthenticated(_) => Severity::Info,
+        | CloseReason::Unauthenticated(_)
+        | CloseReason::Disconnected => Severity::Info,
         CloseReason::Abuse => Severity::Warn,
     }
 }

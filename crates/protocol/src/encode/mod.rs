@@ -74,7 +74,10 @@ pub fn close_packets(wire: Wire, reason: &CloseReason, drain: Drain) -> Vec<Pack
         Transport::WebSocket => vec![close()],
         Transport::SocketIo => {
             // A client does not reconnect after a disconnect packet, but does after a closed transport.
-            let no_reconnect = matches!(reason, CloseReason::Unauthenticated(_));
+            let no_reconnect = matches!(
+                reason,
+                CloseReason::Unauthenticated(_) | CloseReason::Disconnected
+            );
             let disconnect = || Packet::text(&format!("41{NAMESPACE},"));
             match (drain, reason) {
                 (Drain::Socket, _) if no_reconnect => vec![disconnect(), close()],
