@@ -26,7 +26,7 @@ use chaincast_api::ApiState;
 use chaincast_base::shutdown::{Failures, Tasks};
 use chaincast_bus::Bus;
 use chaincast_evm::{chain::ChainConfig, contract::Contract};
-use chaincast_gateway::{Gateway, KnownChannels};
+use chaincast_gateway::{Gateway, GatewayInputs, KnownChannels};
 use chaincast_http::{
     client::OriginPolicy,
     server::{self, ConnectionCapacity},
@@ -35,7 +35,7 @@ use chaincast_ingest::{ChainContext, ChainWriters, PriceIngest, PriceSignals};
 use chaincast_model::IndexMode;
 use chaincast_prices::OnChainSources;
 use chaincast_protocol::ChainLimits;
-use chaincast_rooms::Rooms;
+use chaincast_rooms::{MessageQuota, MessageWriter, Rooms};
 use chaincast_store::{MessageRetention, Store};
 
 /// The part of the service that a process runs.
@@ -89,6 +89,9 @@ impl App {
         let (tasks, failures) = Tasks::new();
         let bus = Bus::connect(&config.bus, store.clone(), &tasks).await?;
         let listening = CancellationToken::new();
+        let messages =
+            MessageWriter::start(&store, bus.publisher(), &config.gateway.messages, &tasks);
+        let quota = MessageQuota::new(&config.gateway.messages);
 
         // The hub subscribes before the writers start, so it misses no commit.
         let gateway = if role == Role::Indexer {
@@ -109,11 +112,15 @@ impl App {
                     .any(|chain| chain.index == IndexMode::Blocks),
                 contracts: contract_channels(&config.contracts()?),
             };
-            let commits = bus.commit_stream().await?;
-            let log = bus.update_log().with_chains(chain_limits(&config));
-            let gateway =
-                Gateway::start(config.gateway.clone(), known, commits, log, &tasks).await?;
-            Some(gateway)
+            let inputs = GatewayInputs {
+                channels: known,
+                commits: bus.commit_stream().await?,
+                update_log: bus.update_log().with_chains(chain_limits(&config)),
+                messages,
+                quota,
+                live: bus.live(),
+            };
+            Some(Gateway::start(config.gateway.clone(), inputs, &tasks).await?)
         };
         let authenticator = match &gateway {
             Some(gateway) => gateway.authenticator(),

@@ -7,9 +7,10 @@ use std::{path::Path, time::Duration};
 use chaincast::config::{Config, Sources};
 use chaincast_base::{shutdown::Tasks, telemetry};
 use chaincast_bus::{Bus, Publisher};
-use chaincast_gateway::{Gateway, KnownChannels};
+use chaincast_gateway::{Gateway, GatewayInputs, KnownChannels};
 use chaincast_http::server;
 use chaincast_protocol::{Channel, EventName, Update};
+use chaincast_rooms::{MessageQuota, MessageWriter};
 use chaincast_store::Store;
 
 use crate::{commands, message};
@@ -43,7 +44,7 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
         .await
         .expect("PostgreSQL runs");
     let (tasks, mut failures) = Tasks::new();
-    let bus = Bus::connect(&config.bus, store, &tasks)
+    let bus = Bus::connect(&config.bus, store.clone(), &tasks)
         .await
         .expect("the bus is in memory");
     let known = KnownChannels {
@@ -55,8 +56,16 @@ async fn start(config: Config, tokens: usize) -> (u16, Publisher) {
         transactions: true,
         contracts: Default::default(),
     };
-    let feed = bus.commit_stream().await.expect("the store answers");
-    let gateway = Gateway::start(config.gateway, known, feed, bus.update_log(), &tasks)
+    let messages = &config.gateway.messages;
+    let inputs = GatewayInputs {
+        channels: known,
+        commits: bus.commit_stream().await.expect("the store answers"),
+        update_log: bus.update_log(),
+        messages: MessageWriter::start(&store, bus.publisher(), messages, &tasks),
+        quota: MessageQuota::new(messages),
+        live: bus.live(),
+    };
+    let gateway = Gateway::start(config.gateway, inputs, &tasks)
         .await
         .expect("the configuration is the default");
     let listener = server::bind(&config.server).await.expect("a port is free");

@@ -55,14 +55,15 @@ const MODULES: [(&str, &[&str]); 4] = [
 ];
 
 /// The modules of `crates/gateway`; each may use those before it.
-const GATEWAY: [&str; 16] = [
+const GATEWAY: [&str; 17] = [
     "lock_order",
     "clock",
     "config",
     "channel_log",
-    "deployment",
+    "message_sink",
     "entry",
     "auth",
+    "deployment",
     "admission",
     "observe",
     "session",

@@ -14,8 +14,9 @@ use std::{
 
 use chaincast_base::shutdown::{Failures, Tasks};
 use chaincast_bus::{Bus, BusConfig, Publisher};
-use chaincast_gateway::{Gateway, GatewayConfig, KnownChannels};
+use chaincast_gateway::{Gateway, GatewayConfig, GatewayInputs, KnownChannels};
 use chaincast_http::server::{self, ServerConfig};
+use chaincast_rooms::{MessageQuota, MessageWriter};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -58,10 +59,16 @@ impl Setup {
             transactions: true,
             contracts: Default::default(),
         };
-        let feed = bus.commit_stream().await.unwrap();
-        let gateway = Gateway::start(gateway, known, feed, bus.update_log(), &tasks)
-            .await
-            .unwrap();
+        let (store, messages) = (writer.store(), &gateway.messages);
+        let inputs = GatewayInputs {
+            channels: known,
+            commits: bus.commit_stream().await.unwrap(),
+            update_log: bus.update_log(),
+            messages: MessageWriter::start(store, bus.publisher(), messages, &tasks),
+            quota: MessageQuota::new(messages),
+            live: bus.live(),
+        };
+        let gateway = Gateway::start(gateway, inputs, &tasks).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let serving = server::serve(

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use chaincast_bus::{Unacknowledged, UpdateLog};
+use chaincast_bus::{Disconnect, Unacknowledged, UpdateLog};
 use chaincast_protocol::{ChainHealth, ChainId, Channel, StaleSource, Update};
 
 /// The update log could not be read. The caller logs the cause.
@@ -62,6 +62,9 @@ pub(crate) trait ChannelLog: Send + Sync {
 
     /// Acknowledges deliveries of a user. Returns how many were not acknowledged before.
     fn acknowledge<'a>(&'a self, subject: &'a str, ids: &'a [i64]) -> LogFuture<'a, u64>;
+
+    /// The subjects whose sessions must end, requested in the last `within`.
+    fn disconnects(&self, within: Duration) -> LogFuture<'_, Vec<Disconnect>>;
 
     /// The health of each configured chain.
     fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>>;
@@ -146,6 +149,10 @@ impl ChannelLog for UpdateLog {
                 .await
                 .map_err(failed)
         })
+    }
+
+    fn disconnects(&self, within: Duration) -> LogFuture<'_, Vec<Disconnect>> {
+        Box::pin(async move { UpdateLog::disconnects(self, within).await.map_err(failed) })
     }
 
     fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>> {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chaincast_protocol::{ChainId, Channel, ErrorCode, Refusal, Token, channel::Requirement};
+use chaincast_rooms::{JoinRule, RoomConfig, Rooms};
 use rustc_hash::FxHashSet;
+
+use crate::auth::Identity;
 
 /// The chains, tokens and contracts that this deployment serves channels for.
 #[derive(Debug, Clone)]
@@ -28,16 +31,38 @@ pub(crate) struct Deployment {
     tokens: FxHashSet<Token>,
     transactions: bool,
     contracts: BTreeMap<String, BTreeSet<String>>,
+    rooms: Rooms,
 }
 
 impl Deployment {
-    pub(crate) fn new(known: KnownChannels) -> Self {
+    pub(crate) fn new(known: KnownChannels, rooms: Rooms) -> Self {
         Self {
+            rooms,
             first_chain: known.first_chain,
             chain_ids: known.chain_ids.into_iter().collect(),
             tokens: known.tokens.into_iter().collect(),
             transactions: known.transactions,
             contracts: known.contracts,
+        }
+    }
+
+    /// Whether a client may subscribe to a channel of this deployment.
+    pub(crate) fn can_subscribe(&self, identity: Option<&Identity>, channel: &Channel) -> bool {
+        let join = self.room(channel).map(|room| room.join);
+        match (identity, join) {
+            (Some(identity), Some(rule)) => identity.can_join(channel, rule),
+            (Some(identity), None) => identity.can_subscribe(channel),
+            (None, rule) => {
+                !channel.is_private() && rule.is_none_or(|rule| rule == JoinRule::Anyone)
+            }
+        }
+    }
+
+    /// The rules of a room; `None` for other channels.
+    pub(crate) fn room(&self, channel: &Channel) -> Option<&RoomConfig> {
+        match channel {
+            Channel::Room(name) => self.rooms.find(name),
+            _ => None,
         }
     }
 
@@ -83,16 +108,21 @@ impl Deployment {
                 )),
                 _ => None,
             },
-            Requirement::Room(_) => Some("this server has no rooms".to_owned()),
+            Requirement::Room(name) => self.rooms.find(name).is_none().then(|| {
+                format!(
+                    "this server has no room {name}; configured: {}",
+                    join_names(self.rooms.patterns())
+                )
+            }),
         }
     }
 }
 
 /// The first names, for an error message.
-fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+fn join_names<'a, S: AsRef<str> + ?Sized + 'a>(names: impl IntoIterator<Item = &'a S>) -> String {
     const MOST: usize = 20;
     let mut names = names.into_iter();
-    let mut shown: Vec<&str> = names.by_ref().take(MOST).map(String::as_str).collect();
+    let mut shown: Vec<&str> = names.by_ref().take(MOST).map(AsRef::as_ref).collect();
     if names.next().is_some() {
         shown.push("…");
     }

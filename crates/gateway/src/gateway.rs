@@ -1,12 +1,13 @@
 //! The gateway as the rest of the process sees it: assembles the parts, routes, and closes.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, middleware, routing::get};
 use chaincast_base::shutdown::Tasks;
-use chaincast_bus::{CommitStream, UpdateLog};
+use chaincast_bus::{CommitStream, LiveMessage, LiveMessages, LiveStream, UpdateLog};
 use chaincast_http::client::{OriginError, OriginPolicy};
 use chaincast_protocol::Channel;
+use chaincast_rooms::{MessageQuota, MessageWriter, Rooms};
 use utoipa::OpenApi;
 
 use crate::{
@@ -16,8 +17,9 @@ use crate::{
     config::GatewayConfig,
     deployment::{Deployment, KnownChannels},
     hub::{FlushIo, FlushMethod, Flushers, Hub, HubLimits},
+    message_sink::MessageSink,
     observe::SessionLog,
-    requests::{self, Answers, Replays, Requests, Watches},
+    requests::{self, Answers, Messaging, Replays, Requests, Watches},
     session::Shared,
     stats::{self, StatsSource},
     transport::{
@@ -25,7 +27,7 @@ use crate::{
         refusals::{self, Refusals},
         socketio, sse, websocket,
     },
-    upkeep::{BacklogMonitor, Eviction, Heartbeat, Sweep, Timers},
+    upkeep::{BacklogMonitor, Disconnects, Eviction, Heartbeat, Sweep, Timers},
 };
 
 #[cfg(test)]
@@ -47,6 +49,22 @@ pub struct Gateway {
     pub(crate) parts: TestParts,
 }
 
+/// What the gateway serves and where it reads and writes.
+pub struct GatewayInputs {
+    /// What the deployment has channels of.
+    pub channels: KnownChannels,
+    /// Updates as they are committed.
+    pub commits: CommitStream,
+    /// Older updates.
+    pub update_log: UpdateLog,
+    /// Stores the messages of clients.
+    pub messages: MessageWriter,
+    /// Limits the messages of clients.
+    pub quota: MessageQuota,
+    /// Messages that are never stored.
+    pub live: LiveMessages,
+}
+
 /// What only the tests look at.
 #[cfg(test)]
 #[derive(Clone)]
@@ -54,6 +72,14 @@ pub(crate) struct TestParts {
     pub watches: Watches,
     pub backlog: Arc<BacklogMonitor>,
     pub backlog_total: Arc<BacklogTotal>,
+}
+
+/// Where updates are read and messages are written: in tests without a store.
+pub(crate) struct Stores {
+    pub log: Arc<dyn ChannelLog>,
+    pub messages: Arc<dyn MessageSink>,
+    pub quota: MessageQuota,
+    pub live: LiveMessages,
 }
 
 /// Why the gateway cannot start.
@@ -75,19 +101,31 @@ pub enum GatewayError {
 struct Api;
 
 impl Gateway {
-    /// Checks the configuration and starts to deliver the updates of `commits` to sessions.
+    /// Checks the configuration and starts to deliver updates and live messages to sessions.
     pub async fn start(
         config: GatewayConfig,
-        channels: KnownChannels,
-        commits: CommitStream,
-        update_log: UpdateLog,
+        inputs: GatewayInputs,
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
+        let GatewayInputs {
+            channels,
+            commits,
+            update_log,
+            messages,
+            quota,
+            live,
+        } = inputs;
         let authenticator = Authenticator::new(&config.auth)?;
         // Public channels need no keys, and an issuer that is down now may be up when the first JWT arrives.
         let load_error = authenticator.load().await.err();
         let log: Arc<dyn ChannelLog> = Arc::new(update_log);
-        let gateway = Self::assemble(config, channels, log.clone(), authenticator, tasks)?;
+        let stores = Stores {
+            log: log.clone(),
+            messages: Arc::new(messages),
+            quota,
+            live,
+        };
+        let gateway = Self::assemble(config, channels, stores, authenticator, tasks)?;
         if let Some(error) = load_error {
             tracing::warn!(%error, "cannot fetch the key set; JWTs are rejected until a retry succeeds");
             let (authenticator, stop) = (gateway.authenticator(), tasks.token());
@@ -113,10 +151,16 @@ impl Gateway {
     pub(crate) fn assemble(
         config: GatewayConfig,
         channels: KnownChannels,
-        log: Arc<dyn ChannelLog>,
+        stores: Stores,
         authenticator: Authenticator,
         tasks: &Tasks,
     ) -> Result<Self, GatewayError> {
+        let Stores {
+            log,
+            messages,
+            quota,
+            live,
+        } = stores;
         let origins = OriginPolicy::new(&config.allowed_origins, config.site())?;
         let limits = &config.limits;
         let connections = ConnectionLimit::new(limits.connections_per_address, limits.connections);
@@ -142,6 +186,7 @@ impl Gateway {
                 session_log: session_log.clone(),
             },
             heartbeat: Heartbeat::new(hub.clone(), log.clone(), metrics.clone()),
+            disconnects: Disconnects::new(hub.clone(), log.clone()),
             sweep: Sweep::new(hub.clone(), hub_limits.ping()),
             timers: Timers {
                 hub: hub.clone(),
@@ -152,6 +197,10 @@ impl Gateway {
         };
         run_flushers(flushers, &config, tasks)?;
         upkeep.run(tasks);
+        let (live_hub, live_stream) = (hub.clone(), live.stream());
+        spawn(tasks, "gateway live messages", async move {
+            deliver_live(&live_hub, live_stream).await;
+        });
 
         #[cfg(test)]
         let parts = TestParts {
@@ -160,17 +209,24 @@ impl Gateway {
             backlog_total: shared.backlog_total.clone(),
         };
         let config = Arc::new(config);
+        let rooms = Rooms::new(&config.rooms);
         let authenticator = Arc::new(authenticator);
         let replays = Replays::new(hub.clone(), log.clone(), tasks.clone(), &config);
         let requests = requests::Parts {
             config: config.clone(),
-            deployment: Arc::new(Deployment::new(channels)),
+            deployment: Arc::new(Deployment::new(channels, rooms)),
             hub: hub.clone(),
             log,
             metrics: metrics.clone(),
             answers: Answers::new(metrics.clone(), session_log.clone()),
         };
-        let requests = Requests::new(requests, authenticator.clone(), watches, replays);
+        let messaging = Messaging {
+            quota,
+            sink: messages,
+            live,
+            message_bytes: config.messages.message_bytes,
+        };
+        let requests = Requests::new(requests, authenticator.clone(), watches, replays, messaging);
         let stats = StatsSource {
             hub: hub.clone(),
             backlog,
@@ -250,6 +306,7 @@ impl Gateway {
 
 /// What runs by the clock, each in its own task.
 struct Upkeep {
+    disconnects: Disconnects,
     eviction: Eviction,
     heartbeat: Heartbeat,
     sweep: Sweep,
@@ -261,6 +318,7 @@ impl Upkeep {
     /// Starts the tasks.
     fn run(self, tasks: &Tasks) {
         let Self {
+            disconnects,
             eviction,
             heartbeat,
             sweep,
@@ -280,6 +338,9 @@ impl Upkeep {
             "gateway heartbeat",
             async move { heartbeat.run().await },
         );
+        spawn(tasks, "gateway disconnects", async move {
+            disconnects.run().await;
+        });
     }
 }
 
@@ -313,6 +374,21 @@ fn spawn(tasks: &Tasks, name: &'static str, work: impl Future<Output = ()> + Sen
         }
         Ok::<(), Infallible>(())
     });
+}
+
+/// Delivers the messages of the stream.
+async fn deliver_live(hub: &Hub, mut live: LiveStream) {
+    while let Some(message) = live.next().await {
+        match message {
+            LiveMessage::Signal(signal) => hub.publish_live(&signal),
+            LiveMessage::Disconnect(subject) => {
+                let now = HashMap::from([(subject.to_string(), Duration::ZERO)]);
+                hub.disconnect(&now).await;
+            }
+        }
+    }
+    // This process sends no more, but the task may only end at shutdown.
+    std::future::pending().await
 }
 
 /// Publishes the commits of the stream. After a failed read it tries again every [`COMMIT_STREAM_RETRY`].

@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Instant};
 
-use chaincast_protocol::{Channel, Update, channel::SnapshotChange, encode::ChannelName};
+use chaincast_protocol::{
+    Channel, EventName, RoomRedacted, Update, channel::SnapshotChange, encode::ChannelName,
+};
 
 use super::{
     encodings::Encodings,
     fanout::Fanout,
     lane::{ChannelRef, Lane, LaneOutcome},
     ring::{Ring, RingLimits},
+    withheld::WithheldUpdate,
 };
 use crate::{
     entry::Entry,
-    session::{Pace, Session, SubscriberKey},
+    lock_order::Held,
+    session::{Attachment, Pace, Session, SubscriberKey},
 };
 
 /// Upper bound of a message's size without its names and data, in bytes.
@@ -43,6 +47,8 @@ pub(crate) struct ChannelState {
     pub delivered: u64,
     ring: Ring,
     lanes: Vec<Lane>,
+    /// Updates to come, and to be replayed, that sessions get an answer for instead.
+    withheld: Vec<WithheldUpdate>,
     touched: Instant,
 }
 
@@ -69,6 +75,7 @@ impl ChannelState {
             delivered: 0,
             ring: Ring::default(),
             lanes: Vec::new(),
+            withheld: Vec::new(),
             touched: now,
         }
     }
@@ -209,6 +216,76 @@ impl ChannelState {
         }
     }
 
+    /// Withholds an update that is not committed yet.
+    pub(crate) fn withhold(&mut self, update: WithheldUpdate) {
+        self.withheld.push(update);
+    }
+
+    pub(crate) fn has_withheld(&self) -> bool {
+        !self.withheld.is_empty()
+    }
+
+    /// An update is no longer withheld from a session.
+    pub(crate) fn release_withheld(&mut self, session: &Session, seq: u64) {
+        self.withheld
+            .retain(|update| !(update.is_of(session) && update.seq == seq));
+    }
+
+    /// Removes the withheld updates of a session.
+    pub(crate) fn take_withheld(&mut self, session: &Session) -> Vec<WithheldUpdate> {
+        self.withheld
+            .extract_if(.., |update| update.is_of(session))
+            .collect()
+    }
+
+    /// Answers the sessions from which updates up to `seq` are withheld, now that `seq` is about to be published. Sessions
+    /// whose history is being replayed are answered there.
+    pub(crate) fn answer_withheld(
+        &mut self,
+        slot: usize,
+        seq: u64,
+        held: Held<'_>,
+        fanout: &mut Fanout,
+    ) {
+        let due = self.withheld.extract_if(.., |update| update.seq <= seq);
+        let mut kept = Vec::new();
+        for update in due.collect::<Vec<_>>() {
+            let attachment = {
+                let subscriptions = update.session.subscriptions(held);
+                let mut own = subscriptions.iter().filter(|one| one.slot == slot);
+                own.next().map(|one| one.state)
+            };
+            match attachment {
+                Some(Attachment::Replaying(_)) => {
+                    kept.push(update);
+                    continue;
+                }
+                Some(Attachment::Live(SubscriberKey { lane, key })) => {
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.skip(key, update.seq);
+                    }
+                }
+                None => {}
+            }
+            fanout.queue(&update.session, update.packets(&self.name));
+        }
+        self.withheld.append(&mut kept);
+    }
+
+    /// Queues a live message for all attached sessions but the one with the id `sender`.
+    pub(crate) fn publish_live(
+        &mut self,
+        entry: &Entry,
+        sender: Option<&str>,
+        fanout: &mut Fanout,
+    ) {
+        let mut encodings = Encodings::default();
+        for lane in &self.lanes {
+            let queued = lane.publish_live(&self.name, entry, sender, &mut encodings, fanout);
+            self.delivered += queued as u64;
+        }
+    }
+
     /// Takes the next update and queues it for the subscribers that receive it now. Returns the due times of interval
     /// lanes that hold a pending entry from now on.
     pub(crate) fn publish(
@@ -257,11 +334,22 @@ impl ChannelState {
     }
 
     fn record(&mut self, entry: &Entry, ring: RingLimits) {
+        if entry.event == EventName::RoomRedacted {
+            self.forget_redacted(&entry.data);
+        }
         match self.channel.kind().snapshot.change(&entry.event) {
             SnapshotChange::Replace => self.snapshot = Snapshot::Newest(entry.clone()),
             SnapshotChange::Clear => self.snapshot = Snapshot::Nothing,
             SnapshotChange::Keep => {}
         }
         self.ring.push(entry.clone(), ring);
+    }
+
+    /// Drops the updates up to a redacted one: the store has what is left of it, and continues before the ring.
+    fn forget_redacted(&mut self, data: &str) {
+        match serde_json::from_str::<RoomRedacted>(data) {
+            Ok(redacted) => self.ring.forget_through(redacted.redacted_seq),
+            Err(_) => self.ring.clear(),
+        }
     }
 }

@@ -14,9 +14,11 @@ use super::{
     channel::ChannelState,
     fanout::Fanout,
     ring::{RingLimits, fair_share},
+    withheld::WithheldUpdate,
 };
 use crate::{
     entry::Entry,
+    lock_order::Held,
     session::{Attachment, Session},
 };
 
@@ -86,6 +88,33 @@ impl Channels {
         rearmed
     }
 
+    /// Withholds an update that is not committed yet from a session; `false` if the session does not receive it anyway.
+    pub(crate) fn withhold(
+        &mut self,
+        channel: &Channel,
+        update: WithheldUpdate,
+        held: Held<'_>,
+    ) -> bool {
+        let Some(slot) = self.find(channel) else {
+            return false;
+        };
+        let state = &mut self.slots[slot];
+        let is_awaited = {
+            let subscriptions = update.session.subscriptions(held);
+            let own = subscriptions.iter().find(|one| one.slot == slot);
+            match own.map(|one| one.state) {
+                // With a key that was used before, it may be an update that was published long ago.
+                Some(Attachment::Live(_)) => state.position.is_none_or(|at| at < update.seq),
+                Some(Attachment::Replaying(_)) => true,
+                None => false,
+            }
+        };
+        if is_awaited {
+            state.withhold(update);
+        }
+        is_awaited
+    }
+
     /// Sends the pending entries whose interval has passed; returns the next due time.
     pub(crate) fn fire_due(&mut self, now: Instant, fanout: &mut Fanout) -> Option<Instant> {
         while let Some(Reverse((due, slot, lane))) = self.due.peek().copied() {
@@ -137,6 +166,13 @@ impl Channels {
             channel.detach(subscriber);
         }
         channel.subscription_count = channel.subscription_count.saturating_sub(1);
+        if channel.has_withheld() {
+            for update in channel.take_withheld(session) {
+                for packet in update.packets(&channel.name) {
+                    session.offer_packet(packet);
+                }
+            }
+        }
         // The client may resubscribe soon.
         channel.touch(Instant::now());
         session.forget_channel(slot, &channel.name);

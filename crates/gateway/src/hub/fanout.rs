@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chaincast_protocol::encode::Packet;
+use chaincast_protocol::encode::{ChannelName, Packet};
 
 use crate::session::{Delivery, PushOutcome, Session};
 
@@ -43,6 +43,37 @@ impl Fanout {
         }
         if became_dirty {
             self.dirty[shard].push(session.clone());
+        }
+    }
+
+    /// Queues a live message for one subscriber; without room it counts as conflated.
+    pub(crate) fn offer_live(
+        &mut self,
+        session: &Arc<Session>,
+        packet: &Packet,
+        name: &Arc<ChannelName>,
+    ) {
+        match session.offer_live(packet, name) {
+            (true, became_dirty) => self.queued(session, became_dirty),
+            (false, _) => self.conflated += 1,
+        }
+    }
+
+    /// Queues packets that belong to no channel for one session.
+    pub(crate) fn queue(&mut self, session: &Arc<Session>, packets: Vec<Packet>) {
+        for packet in packets {
+            match session.offer_packet(packet) {
+                (true, became_dirty) => self.queued(session, became_dirty),
+                (false, _) => return self.slow.push(session.clone()),
+            }
+        }
+    }
+
+    fn queued(&mut self, session: &Arc<Session>, became_dirty: bool) {
+        let shard = session.shard();
+        match became_dirty {
+            true => self.dirty[shard].push(session.clone()),
+            false => self.already_dirty |= 1 << shard,
         }
     }
 }

@@ -94,6 +94,34 @@ impl Lane {
         }
     }
 
+    /// A subscriber does not receive the update `seq`, nor an earlier one.
+    pub(super) fn skip(&mut self, key: usize, seq: u64) {
+        if let Some(subscriber) = self.subscribers.get_mut(key) {
+            subscriber.after = subscriber.after.max(seq);
+        }
+    }
+
+    /// Queues a live message for the subscribers but the session with the id `sender`; returns the number of subscribers.
+    pub(super) fn publish_live(
+        &self,
+        name: &Arc<ChannelName>,
+        entry: &Entry,
+        sender: Option<&str>,
+        encodings: &mut Encodings,
+        fanout: &mut Fanout,
+    ) -> usize {
+        if self.subscribers.is_empty() {
+            return 0;
+        }
+        let packet = encodings.get(self.wire, name, entry, None);
+        for session in self.sessions() {
+            if sender != Some(session.id()) {
+                fanout.offer_live(session, &packet, name);
+            }
+        }
+        self.subscribers.len()
+    }
+
     /// Queues an update for the subscribers, unless their interval has not ended yet.
     pub(super) fn publish(
         &mut self,

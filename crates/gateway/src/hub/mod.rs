@@ -15,6 +15,7 @@ mod registry;
 mod ring;
 #[cfg(target_os = "linux")]
 mod uring;
+mod withheld;
 
 pub(crate) use channel::{ChannelState, Snapshot};
 pub(crate) use channels::Channels;
@@ -24,12 +25,15 @@ pub(crate) use flushers::Flushers;
 pub(crate) use registry::{Check, DueSession, EXPIRY_WARNING_MS, PingTimes};
 #[cfg(test)]
 pub(crate) use ring::RingLimits;
+pub(crate) use withheld::{PendingAnswer, WithheldUpdate};
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use chaincast_bus::Signal;
 use chaincast_protocol::{Channel, CloseReason, Update, encode::Wire};
 use tokio::sync::Notify;
 
@@ -46,6 +50,8 @@ use crate::{
 
 /// Sessions ended before the task yields.
 const ENDS_PER_YIELD: usize = 256;
+/// Sessions whose subject is compared before the task yields.
+const CHECKS_PER_YIELD: usize = 1_024;
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
@@ -156,6 +162,10 @@ impl Hub {
             let Some(slot) = self.slot_to_publish(&mut channels, &update.channel, now) else {
                 continue;
             };
+            if channels.slots[slot].has_withheld() {
+                let (channels, held) = channels.split();
+                channels.slots[slot].answer_withheld(slot, update.seq, held, &mut fanout);
+            }
             let (entry, ring) = (Entry::from(update.clone()), self.0.limits.ring_updates);
             rearmed |= channels.publish(slot, entry, ring, now, &mut fanout);
             // Other tasks that need the lock need not wait for the whole commit.
@@ -166,6 +176,55 @@ impl Hub {
             self.0.rearmed.notify_one();
         }
         self.finish(fanout, committed.into());
+    }
+
+    /// Queues a message that is never stored for the present subscribers of its channel, but its sender.
+    pub(crate) fn publish_live(&self, signal: &Signal) {
+        let mut fanout = Fanout::new(self.0.flushers.count());
+        {
+            let mut channels = self.channels();
+            let Some(slot) = channels.find(&signal.channel) else {
+                return;
+            };
+            let entry = Entry {
+                seq: None,
+                event: signal.event.clone(),
+                data: signal.data.clone(),
+            };
+            channels.slots[slot].publish_live(&entry, signal.sender.as_deref(), &mut fanout);
+        }
+        self.finish(fanout, None);
+    }
+
+    /// Withholds an update that is about to be committed from the session that published it, which gets its answer in the
+    /// place of the update. `false` if the session would not receive the update: the answer can be sent after the commit.
+    pub(crate) fn withhold(&self, channel: &Channel, update: WithheldUpdate) -> bool {
+        let mut guard = self.channels();
+        let (channels, held) = guard.split();
+        channels.withhold(channel, update, held)
+    }
+
+    /// Withholds no more updates of a channel from a session: what it published was not committed.
+    pub(crate) fn release_withheld(&self, channel: &Channel, session: &Session, seq: u64) {
+        let mut channels = self.channels();
+        if let Some(slot) = channels.find(channel) {
+            channels.slots[slot].release_withheld(session, seq);
+        }
+    }
+
+    /// Ends the sessions of each of these subjects that are at least this old.
+    pub(crate) async fn disconnect(&self, subjects: &HashMap<String, Duration>) {
+        for (count, session) in self.sessions().into_iter().enumerate() {
+            let age = session
+                .identity()
+                .and_then(|identity| subjects.get(&identity.sub).copied());
+            if age.is_some_and(|age| session.age() >= age) {
+                session.end(CloseReason::Disconnected);
+            }
+            if count % CHECKS_PER_YIELD == CHECKS_PER_YIELD - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Channels without subscribers are kept in memory up to a bound; the others are read from the store when needed.

@@ -55,6 +55,15 @@ impl Ring {
         }
     }
 
+    /// Drops the updates up to `seq`.
+    pub(super) fn forget_through(&mut self, seq: u64) {
+        let kept = self.after(seq).count();
+        self.trim(RingLimits {
+            updates: kept,
+            bytes: usize::MAX,
+        });
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -134,6 +143,24 @@ mod tests {
         assert_eq!((ring.oldest(), ring.bytes()), (None, 0));
         ring.push(entry(12, 200), less);
         assert_eq!(seqs(&ring), [12]);
+    }
+
+    #[test]
+    fn forget_through_keeps_later_updates() {
+        let mut ring = Ring::default();
+        let limits = RingLimits {
+            updates: 9,
+            bytes: 10_000,
+        };
+        for seq in 3..=9 {
+            ring.push(entry(seq, 200), limits);
+        }
+        ring.forget_through(2);
+        assert_eq!(seqs(&ring).len(), 7);
+        ring.forget_through(7);
+        assert_eq!((seqs(&ring), ring.bytes()), (vec![8, 9], 400));
+        ring.forget_through(20);
+        assert_eq!((ring.oldest(), ring.bytes()), (None, 0));
     }
 
     #[test]

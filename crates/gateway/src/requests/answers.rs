@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use chaincast_protocol::{CloseReason, ErrorCode, Refusal, encode::Packet, request::Answer};
+use chaincast_protocol::{CloseReason, ErrorCode, Refusal, request::Answer};
 
 use crate::{
+    hub::PendingAnswer,
     observe::{GatewayMetrics, SessionLog, refusal_reason},
-    session::Session,
+    session::{Reply, RequestKind, Session},
 };
-
-/// Encodes an answer as packets in the session's wire format. Called at most once, while the channels are locked: it must
-/// only format.
-pub(crate) type Reply = Box<dyn FnOnce(&Answer) -> Vec<Packet> + Send>;
 
 /// See the module's description. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +34,21 @@ impl Answers {
         }
     }
 
+    /// As [`Self::send`], unless the request was answered already.
+    pub(crate) fn send_pending(
+        &self,
+        session: &Arc<Session>,
+        answer: &Answer,
+        pending: &PendingAnswer,
+    ) {
+        if let Answer::Refused(refusal) = answer {
+            self.record_refusal(session, refusal.code);
+        }
+        for packet in pending.give(answer) {
+            session.queue(packet);
+        }
+    }
+
     /// A request, or one channel of it, was refused.
     pub(crate) fn record_refusal(&self, session: &Session, code: ErrorCode) {
         self.metrics.request_refused(code);
@@ -52,9 +64,9 @@ impl Answers {
         self.session_log.join_refused(&session.log_fields(), reason);
     }
 
-    /// Counts a request. Refuses it beyond the rate limit; too many refusals end the session.
-    pub(crate) fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
-        session.admit_request().map_err(|exceeded| {
+    /// Counts a request. Refuses it beyond the rate limit of its kind; too many refusals end the session.
+    pub(crate) fn admit(&self, session: &Arc<Session>, kind: RequestKind) -> Result<(), Refusal> {
+        session.admit_request(kind).map_err(|exceeded| {
             self.metrics.rate_limited();
             if exceeded.is_abuse {
                 session.end(CloseReason::Abuse);

@@ -7,7 +7,7 @@ use chaincast_protocol::encode::Wire;
 
 use crate::{
     entry::Entry,
-    hub::{ChannelState, Snapshot},
+    hub::{ChannelState, Snapshot, WithheldUpdate},
     session::{Batch, Pace},
 };
 
@@ -29,6 +29,33 @@ impl Stream<'_, '_> {
         let packet = entry.encode(self.wire, &self.state.name, prev);
         self.outbox
             .append_update(&packet, &self.state.name, entry.seq);
+    }
+
+    /// As [`Self::queue_missed`], but an update that is withheld from the client is replaced by the answer to its request.
+    pub(super) fn queue_missed_or_answer(
+        &mut self,
+        entry: &Entry,
+        withheld: &mut Vec<WithheldUpdate>,
+    ) {
+        let is_withheld = match (withheld.is_empty(), entry.seq) {
+            (false, Some(seq)) => self.answer_withheld(withheld, seq),
+            _ => false,
+        };
+        if !is_withheld {
+            self.queue_missed(entry);
+        }
+    }
+
+    /// Queues the answers for withheld updates up to `seq`; whether `seq` is one of them.
+    pub(super) fn answer_withheld(&mut self, withheld: &mut Vec<WithheldUpdate>, seq: u64) -> bool {
+        let mut is_withheld = false;
+        for update in withheld.extract_if(.., |update| update.seq <= seq) {
+            is_withheld |= update.seq == seq;
+            for packet in update.packets(&self.state.name) {
+                self.outbox.append(packet);
+            }
+        }
+        is_withheld
     }
 
     /// Queues the channel's snapshot as the state at `position`; `false` if there is none.

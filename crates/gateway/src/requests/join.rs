@@ -12,7 +12,6 @@ use chaincast_protocol::{
 };
 
 use super::{
-    answers::Reply,
     history::Stream,
     replay::{Replay, Replays},
 };
@@ -23,7 +22,7 @@ use crate::{
     hub::{ChannelState, Channels, Hub},
     lock_order::Held,
     observe::{GatewayMetrics, ResumeSource},
-    session::{Attachment, Pace, Session, Subscription},
+    session::{Attachment, Pace, Reply, Session, Subscription},
 };
 
 /// A channel of the request that the client may subscribe to.

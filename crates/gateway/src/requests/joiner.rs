@@ -11,14 +11,16 @@ use chaincast_protocol::{
 };
 
 use super::{
-    answers::Reply,
     join::{Join, RequestedChannel, too_many},
     options::{Positions, check_access, check_count, duplicate_channel, pace},
     parts::Parts,
     replay::Replays,
     watches::Watches,
 };
-use crate::{channel_log::ChannelLogError, session::Session};
+use crate::{
+    channel_log::ChannelLogError,
+    session::{Reply, Session},
+};
 
 /// A name of the request, and its channel or why the client may not have it.
 pub(super) type Named = (String, Result<RequestedChannel, Refusal>);
@@ -96,7 +98,11 @@ impl Joiner {
         before: &[Named],
     ) -> Result<RequestedChannel, Refusal> {
         let channel = self.parts.deployment.resolve(name)?;
-        check_access(session.identity().as_deref(), &channel)?;
+        check_access(
+            session.identity().as_deref(),
+            &channel,
+            &self.parts.deployment,
+        )?;
         let is_named = |other: &Result<RequestedChannel, Refusal>| {
             other.as_ref().is_ok_and(|other| other.channel == channel)
         };

@@ -6,14 +6,18 @@ mod history;
 mod join;
 mod joiner;
 mod list;
+mod messaging;
 mod options;
 mod parts;
+mod publish;
 mod replay;
+mod signal;
 mod unsubscribe;
 mod user;
 mod watches;
 
-pub(crate) use answers::{Answers, Reply};
+pub(crate) use answers::Answers;
+pub(crate) use messaging::Messaging;
 pub(crate) use parts::Parts;
 pub(crate) use replay::Replays;
 pub(crate) use watches::Watches;
@@ -28,7 +32,7 @@ use chaincast_protocol::{
 use self::joiner::Joiner;
 use crate::{
     auth::{AuthError, Authenticator, Identity},
-    session::Session,
+    session::{Reply, RequestKind, Session},
 };
 
 /// See the module's description. Cheap to clone.
@@ -39,6 +43,7 @@ struct Inner {
     parts: Parts,
     authenticator: Arc<Authenticator>,
     joiner: Joiner,
+    messaging: Messaging,
 }
 
 impl Requests {
@@ -47,11 +52,13 @@ impl Requests {
         authenticator: Arc<Authenticator>,
         watches: Watches,
         replays: Replays,
+        messaging: Messaging,
     ) -> Self {
         Self(Arc::new(Inner {
             parts: parts.clone(),
             authenticator,
             joiner: Joiner::new(parts, watches, replays),
+            messaging,
         }))
     }
 
@@ -79,6 +86,7 @@ impl Requests {
             parts,
             authenticator,
             joiner,
+            messaging,
         } = &*self.0;
         let Parts {
             config,
@@ -90,11 +98,20 @@ impl Requests {
         } = parts;
         metrics.received(&request);
         let _busy = session.begin_request();
-        let answer = match answers.admit(session).and(request) {
+        let kind = match &request {
+            Ok(Request::Publish(_)) => RequestKind::Message,
+            Ok(Request::Signal(_)) => RequestKind::Signal,
+            _ => RequestKind::Request,
+        };
+        let answer = match answers.admit(session, kind).and(request) {
             Err(refusal) => Answer::Refused(refusal),
             Ok(Request::Subscribe(subscribe)) => {
                 return joiner.subscribe(session, subscribe, reply).await;
             }
+            Ok(Request::Publish(request)) => {
+                return publish::publish(parts, messaging, session, request, reply).await;
+            }
+            Ok(Request::Signal(request)) => signal::signal(parts, messaging, session, request),
             Ok(Request::Unsubscribe(names)) => {
                 match options::check_count(names.as_slice().len(), &config.limits) {
                     Ok(()) => unsubscribe::unsubscribe(deployment, hub, metrics, session, &names),
@@ -105,15 +122,15 @@ impl Requests {
                 timestamp: now_ms(),
             },
             Ok(Request::Auth { token }) => {
-                user::authenticate(authenticator, hub, metrics, session, &token).await
+                user::authenticate(authenticator, parts, session, &token).await
             }
             Ok(Request::Subscriptions) => list::list(hub, session),
             Ok(Request::Acknowledge(ids)) => {
                 let most = config.limits.acknowledged_ids;
                 user::acknowledge(&**log, session, &ids, most).await
             }
-            Ok(Request::Publish(_) | Request::Signal(_) | Request::Presence { .. }) => {
-                let refusal = Refusal::new(ErrorCode::Forbidden, "this server takes no messages");
+            Ok(Request::Presence { .. }) => {
+                let refusal = Refusal::new(ErrorCode::Forbidden, "this server has no presence");
                 Answer::Refused(refusal)
             }
         };
@@ -122,7 +139,8 @@ impl Requests {
 
     /// Counts a request that a transport handles itself. Refuses it beyond the rate limit.
     pub(crate) fn admit(&self, session: &Arc<Session>) -> Result<(), Refusal> {
-        self.0.parts.answers.admit(session)
+        let answers = &self.0.parts.answers;
+        answers.admit(session, RequestKind::Request)
     }
 
     /// Checks every channel and option of a subscription; returns the first error.
@@ -135,6 +153,15 @@ impl Requests {
             config, deployment, ..
         } = &self.0.parts;
         options::check(subscribe, identity, deployment, &config.limits)
+    }
+
+    /// Whether the client of a session may subscribe to a channel of this deployment.
+    pub(crate) fn may_join(&self, session: &Session, channel: &Channel) -> bool {
+        let identity = session.identity();
+        self.0
+            .parts
+            .deployment
+            .can_subscribe(identity.as_deref(), channel)
     }
 
     /// Subscribes without a request and without an answer, for transports that join a channel by themselves. Queues an

@@ -65,7 +65,7 @@ pub(super) fn check(
     let mut seen = Vec::new();
     for name in subscribe.names.as_slice() {
         let channel = deployment.resolve(name)?;
-        check_access(identity, &channel)?;
+        check_access(identity, &channel, deployment)?;
         pace(&channel, subscribe.mode, subscribe.interval)?;
         if seen.contains(&channel) {
             return Err(duplicate_channel(&channel));
@@ -91,19 +91,29 @@ pub(super) fn check_count(count: usize, limits: &LimitsConfig) -> Result<(), Ref
 }
 
 /// Checks whether a client may subscribe to a channel.
-pub(super) fn check_access(identity: Option<&Identity>, channel: &Channel) -> Result<(), Refusal> {
-    match identity {
-        Some(identity) if identity.can_subscribe(channel) => Ok(()),
-        Some(_) => Err(Refusal::new(
+pub(super) fn check_access(
+    identity: Option<&Identity>,
+    channel: &Channel,
+    deployment: &Deployment,
+) -> Result<(), Refusal> {
+    if deployment.can_subscribe(identity, channel) {
+        return Ok(());
+    }
+    let (code, message) = match identity {
+        Some(_) => (
             ErrorCode::Forbidden,
             format!("the token does not allow {channel}"),
-        )),
-        None if channel.is_private() => Err(Refusal::new(
+        ),
+        None if channel.is_private() => (
             ErrorCode::Unauthorized,
             format!("{channel} is private: authenticate as its subject with auth first"),
-        )),
-        None => Ok(()),
-    }
+        ),
+        None => (
+            ErrorCode::Unauthorized,
+            format!("{channel} needs a user: authenticate with auth first"),
+        ),
+    };
+    Err(Refusal::new(code, message))
 }
 
 /// The pace of a subscription, from the channel and the options.

@@ -19,7 +19,8 @@ use crate::{
     channel_log::{ChannelLog, ChannelLogError},
     config::GatewayConfig,
     entry::Entry,
-    hub::Hub,
+    hub::{ChannelState, Hub, WithheldUpdate},
+    lock_order::Held,
     session::{Attachment, Pace, ReplayRoom, Session},
 };
 
@@ -139,15 +140,38 @@ impl Replays {
 
     /// Queues what fits, first from `page`, then from memory; attaches the session after the last update.
     fn step(&self, replay: &mut Replay, page: &mut VecDeque<Entry>) -> Step {
-        let Replay { session, pace, .. } = &*replay;
-        let (session, pace) = (session.clone(), *pace);
+        let session = replay.session.clone();
         let mut guard = self.0.hub.channels();
         let (channels, held) = guard.split();
+        let Some(state) = channels.slots.get_mut(replay.slot) else {
+            return Step::Done;
+        };
+        let mut withheld = match state.has_withheld() {
+            true => state.take_withheld(&session),
+            false => Vec::new(),
+        };
+        let step = self.queue(replay, page, state, &mut withheld, held);
+        withheld
+            .into_iter()
+            .for_each(|update| state.withhold(update));
+        step
+    }
+
+    /// As [`Self::step`], with the channels locked. `withheld` are the updates that the session gets answers for instead.
+    fn queue(
+        &self,
+        replay: &mut Replay,
+        page: &mut VecDeque<Entry>,
+        state: &mut ChannelState,
+        withheld: &mut Vec<WithheldUpdate>,
+        held: Held<'_>,
+    ) -> Step {
+        let Replay { session, pace, .. } = &*replay;
+        let (session, pace) = (session.clone(), *pace);
         let mut subscriptions = session.subscriptions(held);
         let own_state = Attachment::Replaying(replay.id);
         let subscription = subscriptions.iter_mut().find(|s| s.state == own_state);
-        let (Some(subscription), Some(state)) = (subscription, channels.slots.get_mut(replay.slot))
-        else {
+        let Some(subscription) = subscription else {
             return Step::Done;
         };
         let mut outbox = session.batch(held);
@@ -157,8 +181,9 @@ impl Replays {
             wire: session.wire(),
             pace,
         };
+        stream.answer_withheld(withheld, replay.since);
         while let Some(entry) = page.pop_front() {
-            stream.queue_missed(&entry);
+            stream.queue_missed_or_answer(&entry, withheld);
             replay.since = entry.seq.unwrap_or(replay.since);
             if stream.outbox.replay_room() == 0 {
                 return Step::More;
@@ -176,7 +201,7 @@ impl Replays {
             if stream.outbox.replay_room() == 0 {
                 break;
             }
-            stream.queue_missed(entry);
+            stream.queue_missed_or_answer(entry, withheld);
             queued = entry.seq.unwrap_or(queued);
         }
         replay.since = queued;

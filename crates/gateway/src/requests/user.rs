@@ -8,20 +8,17 @@ use chaincast_protocol::{
     request::Answer,
 };
 
-use super::unsubscribe::leave;
+use super::{parts::Parts, unsubscribe::leave};
 use crate::{
     auth::{Authenticator, Identity},
     channel_log::ChannelLog,
-    hub::Hub,
-    observe::GatewayMetrics,
     session::Session,
 };
 
 /// Replaces the JWT of a session.
 pub(super) async fn authenticate(
     authenticator: &Authenticator,
-    hub: &Hub,
-    metrics: &GatewayMetrics,
+    parts: &Parts,
     session: &Arc<Session>,
     token: &str,
 ) -> Answer {
@@ -48,10 +45,11 @@ pub(super) async fn authenticate(
     }
     let user = user(&identity);
     let allowed = identity.clone();
-    hub.identify(session, Some(identity));
+    parts.hub.identify(session, Some(identity));
     // Subscriptions that the new token does not allow end.
-    let unsubscribed = leave(hub, metrics, session, |subscription| {
-        !allowed.can_subscribe(&subscription.channel)
+    let unsubscribed = leave(&parts.hub, &parts.metrics, session, |subscription| {
+        let channel = &subscription.channel;
+        !parts.deployment.can_subscribe(Some(&allowed), channel)
     });
     Answer::Ack(Ack::Authenticated(Authenticated {
         success: true,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chaincast_base::RateWindow;
+use chaincast_rooms::MessagesConfig;
 
 use crate::{auth::Identity, config::LimitsConfig};
 
@@ -13,10 +14,29 @@ use crate::{auth::Identity, config::LimitsConfig};
 pub(super) struct Client {
     pub identity: Option<Arc<Identity>>,
     rate: RateWindow,
-    /// Counts the requests that `rate` refused; when this limit is exceeded, too, the session is closed.
+    /// Created with the first message or signal: few clients send any.
+    sending: Option<Box<SendingWindows>>,
+    /// Counts the requests that were refused; when this limit is exceeded, too, the session is closed.
     abuse: RateWindow,
     /// Whether `token-expiring` was sent for the current JWT.
     warned: bool,
+}
+
+/// The messages and signals of a session within a minute.
+struct SendingWindows {
+    messages: RateWindow,
+    signals: RateWindow,
+}
+
+/// What a request counts towards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// `gateway.limits.requests`
+    Request,
+    /// `gateway.messages.messages_per_minute_per_session`
+    Message,
+    /// `gateway.messages.signals_per_minute_per_session`
+    Signal,
 }
 
 /// A request beyond the rate limit.
@@ -33,6 +53,7 @@ impl Client {
         Self {
             identity,
             rate: RateWindow::new(limits.requests, window),
+            sending: None,
             abuse: RateWindow::new(limits.abuse_requests, window),
             warned: false,
         }
@@ -44,8 +65,19 @@ impl Client {
     }
 
     /// Counts a request.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(), RateExceeded> {
-        self.rate.admit(now).map_err(|retry_after_ms| RateExceeded {
+    pub(super) fn admit(
+        &mut self,
+        kind: RequestKind,
+        messages: &MessagesConfig,
+        now: Instant,
+    ) -> Result<(), RateExceeded> {
+        let sending = || Box::new(SendingWindows::new(messages));
+        let window = match kind {
+            RequestKind::Request => &mut self.rate,
+            RequestKind::Message => &mut self.sending.get_or_insert_with(sending).messages,
+            RequestKind::Signal => &mut self.sending.get_or_insert_with(sending).signals,
+        };
+        window.admit(now).map_err(|retry_after_ms| RateExceeded {
             retry_after_ms,
             is_abuse: self.abuse.admit(now).is_err(),
         })
@@ -54,6 +86,16 @@ impl Client {
     /// Whether the client has yet to be warned that its JWT expires. From now on it counts as warned.
     pub(super) fn needs_warning(&mut self) -> bool {
         !std::mem::replace(&mut self.warned, true)
+    }
+}
+
+impl SendingWindows {
+    fn new(config: &MessagesConfig) -> Self {
+        let window = |limit| RateWindow::new(limit, Duration::from_secs(60));
+        Self {
+            messages: window(config.messages_per_minute_per_session),
+            signals: window(config.signals_per_minute_per_session),
+        }
     }
 }
 

@@ -21,15 +21,17 @@ mod outbox;
 mod pace;
 mod poll;
 mod prefetch;
+mod reply;
 mod shared;
 mod subscription;
 
-pub use client::RateExceeded;
+pub use client::{RateExceeded, RequestKind};
 pub use flush::FlushOutcome;
 pub use id::random_id;
 pub use outbox::{BacklogTotal, Batch, BeginWrite, Delivery, DirectWrite, PushOutcome, WriteBytes};
 pub use pace::Pace;
 pub use poll::PollOutcome;
+pub use reply::Reply;
 pub use shared::Shared;
 pub use subscription::{Attachment, SubscriberKey, Subscription};
 
@@ -203,9 +205,15 @@ impl Session {
     pub fn end_fields(&self) -> EndFields<'_> {
         EndFields {
             session: self.log_fields(),
-            duration_ms: self.shared.clock.ms().saturating_sub(self.opened_ms),
+            duration_ms: u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX),
             traffic: self.outbox.traffic(),
         }
+    }
+
+    /// Time since it was opened.
+    pub fn age(&self) -> Duration {
+        let age_ms = self.shared.clock.ms().saturating_sub(self.opened_ms);
+        Duration::from_millis(age_ms)
     }
 
     pub fn identity(&self) -> Option<Arc<Identity>> {
@@ -231,8 +239,9 @@ impl Session {
     }
 
     /// Counts a request of the client.
-    pub fn admit_request(&self) -> Result<(), RateExceeded> {
-        self.client.lock().admit(Instant::now())
+    pub fn admit_request(&self, kind: RequestKind) -> Result<(), RateExceeded> {
+        let messages = &self.shared.messages;
+        self.client.lock().admit(kind, messages, Instant::now())
     }
 
     /// Reads the subscriptions without the channels. `read` takes no other lock.
@@ -317,6 +326,17 @@ impl Session {
     /// Queues an update from the hub; the flag is true when the session became dirty.
     pub fn offer(&self, packet: &Packet, delivery: &Delivery<'_>) -> (PushOutcome, bool) {
         self.outbox.push_update(packet, delivery)
+    }
+
+    /// Queues a packet that belongs to no channel; `false` without room. The second flag is true when the session became
+    /// dirty.
+    pub fn offer_packet(&self, packet: Packet) -> (bool, bool) {
+        self.outbox.push_dirty(packet)
+    }
+
+    /// Queues a live message; `false` without room. The second flag is true when the session became dirty.
+    pub fn offer_live(&self, packet: &Packet, name: &Arc<ChannelName>) -> (bool, bool) {
+        self.outbox.push_live(packet, name)
     }
 
     /// Queues a message of a channel that is only valid now; `false` without room. The caller flushes the session.

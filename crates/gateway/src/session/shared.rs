@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chaincast_rooms::MessagesConfig;
+
 use super::outbox::BacklogTotal;
 use crate::{
     clock::Clock,
@@ -13,6 +15,7 @@ use crate::{
 pub struct Shared {
     pub clock: Clock,
     pub limits: LimitsConfig,
+    pub messages: MessagesConfig,
     pub metrics: Arc<GatewayMetrics>,
     pub backlog_total: Arc<BacklogTotal>,
 }
@@ -22,6 +25,7 @@ impl Shared {
         Self {
             clock: Clock::start(),
             limits: config.limits.clone(),
+            messages: config.messages.clone(),
             metrics: Arc::new(GatewayMetrics::new()),
             backlog_total: BacklogTotal::new(config.backlog_total_bytes),
         }

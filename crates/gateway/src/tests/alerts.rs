@@ -17,11 +17,16 @@ pub(super) fn secret(config: &mut GatewayConfig) {
 
 /// A JWT of alice.
 pub(super) fn alice() -> String {
+    token("alice")
+}
+
+/// A JWT of this subject.
+pub(super) fn token(subject: &str) -> String {
     let mut config = GatewayConfig::default();
     secret(&mut config);
     let auth: AuthConfig = config.auth;
     let request = TokenRequest {
-        sub: "alice".to_owned(),
+        sub: subject.to_owned(),
         ttl: Duration::from_secs(600),
         ..TokenRequest::default()
     };

@@ -10,7 +10,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::{TIMEOUT, World, seq};
+use super::{
+    alerts::{alice, secret},
+    support::{TIMEOUT, World, seq},
+};
 use crate::session::{Opener, PollOutcome};
 use chaincast_protocol::{
     Channel, CloseReason, Update,
@@ -19,6 +22,7 @@ use chaincast_protocol::{
     msgpack::{from_json, to_json},
     request::{Request, Subscribe},
 };
+use chaincast_rooms::RoomConfig;
 
 const MSGPACK: &str = "Sec-WebSocket-Protocol: chaincast.v1.msgpack\r\n";
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
@@ -346,6 +350,34 @@ async fn formats_keep_every_digit_of_a_price() {
     assert_eq!(first, TEXT | COMPRESSED);
     let text = String::from_utf8(inflate(&payload)).unwrap();
     assert!(text.contains(&format!("\"price\":{digits},")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_formats_publish_and_receive_messages() {
+    let world = World::with(|config| {
+        secret(config);
+        config.rooms = vec![RoomConfig {
+            pattern: "lobby".to_owned(),
+            ..RoomConfig::default()
+        }];
+    })
+    .await;
+    let json = Raw::connect(&world, "").await;
+    let mut clients = [json, Raw::connect(&world, MSGPACK).await];
+    for client in &mut clients {
+        let auth = json!({"id": 1, "event": "auth", "data": {"token": alice()}});
+        client.request(auth).await;
+        client.subscribe(json!({"channel": "room:lobby"})).await;
+    }
+    let payload = json!({"n": [1, -2, 2.5, null, "ü", 9_007_199_254_740_993_u64], "price": 1.5});
+    for (sender, receiver) in [(0, 1), (1, 0)] {
+        let data = json!({"channel": "room:lobby", "type": "t", "payload": payload, "echo": false});
+        let publish = json!({"id": 2, "event": "publish", "data": data});
+        let (_, ack) = clients[sender].request(publish).await;
+        assert_eq!(ack["data"]["seq"], sender + 1, "{ack}");
+        let (_, message) = clients[receiver].next().await;
+        assert_eq!(message["data"]["payload"], payload, "{message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

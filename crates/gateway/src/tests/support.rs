@@ -1,21 +1,25 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
     Gateway, GatewayConfig, KnownChannels,
     auth::Authenticator,
     channel_log::{ChannelLog, ChannelLogError, LogFuture, Span},
+    gateway::Stores,
+    hub::Hub,
+    message_sink::{MessageSink, PublishFuture},
 };
 use chaincast_base::shutdown::{Failures, Tasks};
-use chaincast_bus::Unacknowledged;
+use chaincast_bus::{Disconnect, LiveMessages, Unacknowledged};
 use chaincast_http::server::{self, ServerConfig};
-use chaincast_protocol::{ChainHealth, ChainId, Channel, StaleSource, Update};
+use chaincast_protocol::{ChainHealth, ChainId, Channel, MessageKey, StaleSource, Update};
+use chaincast_rooms::{MessageQuota, NewMessage, Outgoing, PublishError, Published};
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -51,6 +55,8 @@ struct LogInner {
     stalled: AtomicBool,
     /// Watches that were released.
     released_watches: Mutex<Vec<Channel>>,
+    /// Subjects whose sessions must end, and since when.
+    disconnects: Mutex<Vec<(String, Instant)>>,
     /// Runs once, right after the next read.
     after_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -71,6 +77,13 @@ impl Log {
         update
     }
 
+    /// Replaces the data of a stored update.
+    pub fn replace(&self, channel: &str, seq: u64, data: &Value) {
+        let mut channels = self.0.channels.lock();
+        let updates = channels.get_mut(&channel.parse().unwrap()).unwrap();
+        updates[seq as usize - 1].data = data.to_string().into();
+    }
+
     pub fn prune(&self, through: u64) {
         *self.0.pruned.lock() = through;
     }
@@ -85,6 +98,12 @@ impl Log {
         let update = self.append(&format!("user:{user}"), "price-alert", &data);
         self.0.unacknowledged.lock().push((id, update.clone()));
         update
+    }
+
+    /// Requests that the present sessions of a subject end.
+    pub fn disconnect(&self, subject: &str) {
+        let request = (subject.to_owned(), Instant::now());
+        self.0.disconnects.lock().push(request);
     }
 
     pub fn set_chains(&self, chains: Vec<ChainHealth>) {
@@ -216,6 +235,21 @@ impl ChannelLog for Log {
         })
     }
 
+    fn disconnects(&self, _within: Duration) -> LogFuture<'_, Vec<Disconnect>> {
+        Box::pin(async move {
+            if self.0.down.load(Ordering::SeqCst) {
+                return Err(ChannelLogError("the log is down".to_owned()));
+            }
+            let requested = self.0.disconnects.lock();
+            let disconnect = |(id, (subject, at)): (usize, &(String, Instant))| Disconnect {
+                id: id as i64,
+                subject: subject.clone(),
+                age: at.elapsed(),
+            };
+            Ok(requested.iter().enumerate().map(disconnect).rev().collect())
+        })
+    }
+
     fn chains(&self) -> LogFuture<'_, Vec<ChainHealth>> {
         Box::pin(async move {
             if self.0.down.load(Ordering::SeqCst) {
@@ -242,9 +276,85 @@ impl ChannelLog for Log {
     }
 }
 
+/// Stores the messages of clients in the log, and publishes them.
+#[derive(Clone)]
+pub struct Sink(Arc<SinkInner>);
+
+struct SinkInner {
+    log: Log,
+    hub: OnceLock<Hub>,
+    /// The keys of messages, with their channels and senders.
+    keys: Mutex<HashMap<(Channel, Arc<str>, MessageKey), u64>>,
+    /// What happens to messages instead.
+    failure: Mutex<Option<PublishError>>,
+}
+
+impl Sink {
+    /// Refuses messages from now on.
+    pub fn fail(&self, error: PublishError) {
+        *self.0.failure.lock() = Some(error);
+    }
+
+    fn store(&self, outgoing: Outgoing) -> Result<Published, PublishError> {
+        let Outgoing { message, numbered } = outgoing;
+        if let Some(error) = self.0.failure.lock().clone() {
+            // As when the commit fails.
+            if let Some(numbered) = numbered {
+                numbered.numbered(1);
+                numbered.failed();
+            }
+            return Err(error);
+        }
+        let NewMessage {
+            channel,
+            from,
+            message_type,
+            payload,
+            key,
+        } = message;
+        let identity = key.clone().map(|key| (channel.clone(), from.clone(), key));
+        let mut keys = self.0.keys.lock();
+        if let Some(seq) = identity.as_ref().and_then(|identity| keys.get(identity)) {
+            return Ok(Published {
+                seq: *seq,
+                is_repeated: true,
+            });
+        }
+        let event = channel.kind().published_as.as_ref().unwrap();
+        let payload: Value = serde_json::from_str(payload.as_json()).unwrap();
+        let mut data = json!({"from": &*from, "type": message_type, "payload": payload});
+        if let Some(key) = &key {
+            data["key"] = key.as_str().into();
+        }
+        let update = self
+            .0
+            .log
+            .append(&channel.to_string(), event.as_str(), &data);
+        let seq = update.seq;
+        if let Some(numbered) = numbered {
+            numbered.numbered(seq);
+        }
+        keys.extend(identity.map(|identity| (identity, seq)));
+        drop(keys);
+        let hub = self.0.hub.get().unwrap();
+        hub.publish(&[update], Instant::now());
+        Ok(Published {
+            seq,
+            is_repeated: false,
+        })
+    }
+}
+
+impl MessageSink for Sink {
+    fn publish(&self, message: Outgoing) -> PublishFuture<'_> {
+        Box::pin(async move { self.store(message) })
+    }
+}
+
 /// A gateway on its own port.
 pub struct World {
     pub log: Log,
+    pub sink: Sink,
     pub gateway: Gateway,
     pub port: u16,
     pub tasks: Tasks,
@@ -273,9 +383,21 @@ impl World {
         };
         let (tasks, failures) = Tasks::new();
         let log = Log::default();
+        let sink = Sink(Arc::new(SinkInner {
+            log: log.clone(),
+            hub: OnceLock::new(),
+            keys: Mutex::default(),
+            failure: Mutex::default(),
+        }));
+        let stores = Stores {
+            log: Arc::new(log.clone()),
+            messages: Arc::new(sink.clone()),
+            quota: MessageQuota::new(&config.messages),
+            live: LiveMessages::local(),
+        };
         let authenticator = Authenticator::new(&config.auth).unwrap();
-        let gateway =
-            Gateway::assemble(config, known, Arc::new(log.clone()), authenticator, &tasks).unwrap();
+        let gateway = Gateway::assemble(config, known, stores, authenticator, &tasks).unwrap();
+        sink.0.hub.set(gateway.hub.clone()).ok().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (router, stop) = (gateway.router(), tasks.token());
@@ -292,6 +414,7 @@ impl World {
         tasks.spawn_critical("http server", serving);
         Self {
             log,
+            sink,
             gateway,
             port,
             tasks,
@@ -303,9 +426,7 @@ impl World {
     pub fn publish(&self, channel: &str, event: &str, data: &Value) -> u64 {
         let update = self.log.append(channel, event, data);
         let seq = update.seq;
-        self.gateway
-            .hub
-            .publish(&[update], std::time::Instant::now());
+        self.gateway.hub.publish(&[update], Instant::now());
         seq
     }
 

@@ -1,6 +1,7 @@
 //! What the gateway does by the clock: ends of intervals, timeouts of sessions, heartbeats, and the upkeep of memory.
 
 mod backlog_monitor;
+mod disconnects;
 mod eviction;
 mod heartbeat;
 mod sweep;
@@ -8,6 +9,7 @@ mod timers;
 mod trim;
 
 pub(crate) use backlog_monitor::BacklogMonitor;
+pub(crate) use disconnects::Disconnects;
 pub(crate) use eviction::Eviction;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use sweep::Sweep;

@@ -101,6 +101,13 @@ impl Outbox {
         self.0.lock().push(packet)
     }
 
+    /// As [`Self::push`]. The second flag is true when a flusher must write the session from now on.
+    pub(super) fn push_dirty(&self, packet: Packet) -> (bool, bool) {
+        let mut contents = self.0.lock();
+        let pushed = contents.push(packet);
+        (pushed, pushed && contents.mark_dirty())
+    }
+
     /// Queues an update from the hub. The flag is true when a flusher must write the session from now on.
     pub(super) fn push_update(
         &self,
@@ -116,6 +123,13 @@ impl Outbox {
     /// Queues a message that is only valid now; `false` without room.
     pub(super) fn push_ephemeral(&self, packet: &Packet, name: &Arc<ChannelName>) -> bool {
         self.0.lock().push_ephemeral(packet, name)
+    }
+
+    /// As [`Self::push_ephemeral`]. The second flag is true when a flusher must write the session from now on.
+    pub(super) fn push_live(&self, packet: &Packet, name: &Arc<ChannelName>) -> (bool, bool) {
+        let mut contents = self.0.lock();
+        let pushed = contents.push_ephemeral(packet, name);
+        (pushed, pushed && contents.mark_dirty())
     }
 
     /// Drops a channel's conflated update and position: its subscription ended or was replaced.
@@ -239,6 +253,11 @@ impl Batch<'_> {
     /// Queues a packet that belongs to no channel; `false` without room.
     pub fn push(&mut self, packet: Packet) -> bool {
         self.0.push(packet)
+    }
+
+    /// Queues a packet that belongs to no channel, regardless of the bound.
+    pub fn append(&mut self, packet: Packet) {
+        self.0.append(packet);
     }
 
     /// Queues a message of a channel regardless of the bound; `seq` is the stream's position after it.

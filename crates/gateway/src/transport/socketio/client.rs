@@ -27,8 +27,9 @@ use chaincast_protocol::{
     },
 };
 
-/// The channel that a client is subscribed to on joining, as the reference clients expect.
-const AUTO_CHANNEL: Channel = Channel::NewBlock(None);
+/// The channels that a client is subscribed to on joining: blocks, as the reference clients expect, and announcements.
+const AUTO_BLOCKS: Channel = Channel::NewBlock(None);
+const AUTO_ANNOUNCEMENTS: Channel = Channel::Announcements;
 /// Rejected joins before the session ends: each may cost a signature verification.
 const MAX_REJECTED_JOINS: u8 = 16;
 
@@ -236,7 +237,11 @@ impl Client {
         self.send(&packet::connected(NAMESPACE, &id));
         self.requests.greet_as(&self.session, &id);
         if options.auto_subscribe {
-            self.requests.join(&self.session, &AUTO_CHANNEL).await;
+            self.requests.join(&self.session, &AUTO_BLOCKS).await;
+            // Otherwise it is no error: clients whose JWT names other channels did not request them.
+            if self.requests.may_join(&self.session, &AUTO_ANNOUNCEMENTS) {
+                self.requests.join(&self.session, &AUTO_ANNOUNCEMENTS).await;
+            }
         }
     }
 

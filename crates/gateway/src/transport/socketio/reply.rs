@@ -1,6 +1,6 @@
 //! Answers to a Socket.IO client: an acknowledgement, or an event.
 
-use crate::requests::Reply;
+use crate::session::Reply;
 use chaincast_protocol::{
     control::{Ack, ChannelResults, Failed, to_json},
     encode::{self, NAMESPACE, Packet, Wire},
