@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::jwt::JwtVerifier;
 use crate::{config::Config, page};
-use chaincast_api::ApiState;
+use chaincast_api::{ApiState, Messaging};
 use chaincast_base::shutdown::{Failures, Tasks};
-use chaincast_bus::Bus;
+use chaincast_bus::{Bus, LiveMessage, LiveMessages};
 use chaincast_evm::{chain::ChainConfig, contract::Contract};
 use chaincast_gateway::{Gateway, GatewayInputs, KnownChannels};
 use chaincast_http::{
@@ -116,8 +116,8 @@ impl App {
                 channels: known,
                 commits: bus.commit_stream().await?,
                 update_log: bus.update_log().with_chains(chain_limits(&config)),
-                messages,
-                quota,
+                messages: messages.clone(),
+                quota: quota.clone(),
                 live: bus.live(),
             };
             Some(Gateway::start(config.gateway.clone(), inputs, &tasks).await?)
@@ -135,6 +135,13 @@ impl App {
         let state = state
             .with_chain_limits(chain_limits(&config))
             .with_prices(!config.prices.sources.is_empty())
+            .with_messaging(Messaging {
+                writer: messages,
+                rooms: Rooms::new(&config.gateway.rooms),
+                quota,
+                config: config.gateway.messages.clone(),
+                disconnected: disconnected(bus.live()),
+            })
             .with_token_verifier(Arc::new(JwtVerifier::new(authenticator)));
         let (api, mut openapi) = chaincast_api::router(state);
         let mut router = api.merge(metrics_router(&metrics));
@@ -225,6 +232,11 @@ impl App {
             None => Err(AppError::Drain(self.drain)),
         }
     }
+}
+
+/// Tells every gateway that it can reach that the sessions of a subject must end.
+fn disconnected(live: LiveMessages) -> Box<dyn Fn(Arc<str>) + Send + Sync> {
+    Box::new(move |subject| live.send(LiveMessage::Disconnect(subject)))
 }
 
 /// The channel names of contracts and their events.

@@ -6,12 +6,14 @@ use axum::http::HeaderMap;
 use futures_util::future::BoxFuture;
 
 use super::AppError;
-use chaincast_api::{TokenRefused, TokenVerifier};
+use chaincast_api::{Client, TokenRefused, TokenVerifier};
 use chaincast_base::shutdown::Tasks;
 use chaincast_gateway::{
     AuthConfig, GatewayError,
-    auth::{AuthError, Authenticator, bearer_token},
+    auth::{AuthError, Authenticator, Identity, bearer_token},
 };
+use chaincast_protocol::Channel;
+use chaincast_rooms::{JoinRule, PublishRule};
 
 /// Verifies JWTs for REST with the gateway's authenticator.
 pub(super) struct JwtVerifier(Arc<Authenticator>);
@@ -23,19 +25,44 @@ impl JwtVerifier {
 }
 
 impl TokenVerifier for JwtVerifier {
-    fn subject<'a>(
+    fn client<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<String, TokenRefused>> {
+    ) -> BoxFuture<'a, Result<Box<dyn Client>, TokenRefused>> {
         Box::pin(async move {
             // If no JWT can be accepted, report that instead of a missing JWT.
             self.0.require_keys().map_err(|error| rejection(&error))?;
             let token = bearer_token(headers).unwrap_or_default();
             match self.0.verify(token).await {
-                Ok(identity) => Ok(identity.sub),
+                Ok(identity) => Ok(Box::new(JwtClient(identity)) as Box<dyn Client>),
                 Err(error) => Err(rejection(&error)),
             }
         })
+    }
+}
+
+/// A client of REST, with the rights that the gateway gives it.
+struct JwtClient(Identity);
+
+impl Client for JwtClient {
+    fn subject(&self) -> &str {
+        &self.0.sub
+    }
+
+    fn can_join(&self, room: &Channel, rule: JoinRule) -> bool {
+        self.0.can_join(room, rule)
+    }
+
+    fn is_publisher(&self) -> bool {
+        self.0.is_publisher()
+    }
+
+    fn can_publish(&self, channel: &Channel, rule: Option<PublishRule>) -> bool {
+        self.0.can_publish(channel, rule)
+    }
+
+    fn is_moderator(&self) -> bool {
+        self.0.is_moderator()
     }
 }
 

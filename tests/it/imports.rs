@@ -27,7 +27,10 @@ fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("http", &["base"]),
         ("rooms", &["base", "bus", "protocol", "store"]),
         ("gateway", &["base", "bus", "http", "protocol", "rooms"]),
-        ("api", &["base", "http", "model", "protocol", "store"]),
+        (
+            "api",
+            &["base", "http", "model", "protocol", "rooms", "store"],
+        ),
         ("dev", &["base"]),
         ("testkit", &["base", "protocol"]),
     ])

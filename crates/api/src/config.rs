@@ -16,6 +16,8 @@ settings! {
         ready_lag_blocks: u64 = 100, unit("blocks");
         /// Nor is one whose node has not answered for this long; more than every `poll_interval_ms`.
         ready_silence_ms: u64 = 30_000, range(5_000, 86_400_000);
+        /// Channels in one POST /publish; no more than `gateway.messages.queue`.
+        publish_channels: usize = 1_000, range(1, 4_096), unit("channels");
         /// Price alerts, for requests with a JWT.
         alerts: AlertsConfig = AlertsConfig::default();
     }

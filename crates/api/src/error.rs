@@ -63,6 +63,11 @@ impl Problem {
         )
     }
 
+    /// A part of the body is longer than allowed.
+    pub(super) fn payload_too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, detail)
+    }
+
     /// The user's rate limit is reached.
     pub(super) fn rate_limited(retry_after_ms: u64, detail: impl Into<Cow<'static, str>>) -> Self {
         let problem = Self::of(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, detail);
@@ -132,6 +137,11 @@ impl Problem {
             Code::Unavailable,
             "the database is not available; try again shortly",
         )
+    }
+
+    /// Nobody knows whether the request was carried out.
+    pub(super) fn unknown_outcome(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail)
     }
 
     pub(super) fn timed_out(limit: Duration) -> Self {

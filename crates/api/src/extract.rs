@@ -72,18 +72,18 @@ fn parameter_of(reason: &str) -> Option<&str> {
     (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
-/// Maximum size of a request body, in bytes.
+/// Maximum size of most request bodies, in bytes.
 const MAX_BODY: usize = 65_536;
 
-/// A JSON body; its content type is ignored.
-pub(super) struct Body<T>(pub T);
+/// A JSON body of at most `MOST` bytes; its content type is ignored.
+pub(super) struct Body<T, const MOST: usize = MAX_BODY>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MOST: usize> FromRequest<S> for Body<T, MOST> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let Ok(bytes) = to_bytes(request.into_body(), MAX_BODY).await else {
-            return Err(Problem::too_large(MAX_BODY));
+        let Ok(bytes) = to_bytes(request.into_body(), MOST).await else {
+            return Err(Problem::too_large(MOST));
         };
         // serde would also accept an array of the fields in order.
         if !bytes.trim_ascii_start().starts_with(b"{") {

@@ -9,13 +9,14 @@
 //! |---|---|
 //! | those of `RESOURCES` | the resources |
 //! | `alert_request`, `alert_schema`, `subject`, `token_verifier` | parts of the resources of one user, and who that is |
+//! | `messaging` | what the resources of messages share |
 //! | `source_status`, `writers` | parts of `/status` and `/readyz` |
 //! | `state`, `config`, `layers`, `extract`, `time_range`, `page`, `wire`, `code`, `error`, `docs` | what resources share: state, middleware, parameters, pages, JSON types, problems, the description |
 //!
 //! Promises: pages have cursors and stay stable while new rows arrive; every error is a problem document with a stable
 //! code and reveals no internals; no request takes longer, nor returns more, than configured. Assumes: everything here
-//! may be read by anyone, except what belongs to a subject: price alerts. The application verifies JWTs (see
-//! [`TokenVerifier`]). The channels `user:…` are not served.
+//! may be read by anyone, except what belongs to a subject (price alerts) and rooms, whose rules decide. The application
+//! verifies JWTs (see [`TokenVerifier`]). The channels `user:…` are not served.
 
 mod addresses;
 mod alert_deliveries;
@@ -32,8 +33,11 @@ mod error;
 mod extract;
 mod health;
 mod layers;
+mod messaging;
+mod moderation;
 mod page;
 mod prices;
+mod publish;
 mod source_status;
 mod state;
 mod status;
@@ -48,8 +52,9 @@ mod writers;
 
 pub use config::{AlertsConfig, ApiConfig};
 pub use docs::docs_router;
+pub use messaging::Messaging;
 pub use state::ApiState;
-pub use token_verifier::{TokenRefused, TokenVerifier};
+pub use token_verifier::{Client, TokenRefused, TokenVerifier};
 
 use std::sync::Arc;
 
@@ -74,6 +79,8 @@ const RESOURCES: &[fn() -> Routes] = &[
     alerts::routes,
     alert_deliveries::routes,
     updates::routes,
+    publish::routes,
+    moderation::routes,
     health::routes,
 ];
 
@@ -93,6 +100,7 @@ const RESOURCES: &[fn() -> Routes] = &[
         (name = "prices", description = "Tracked tokens and their prices"),
         (name = "alerts", description = "Price alerts of the authenticated user"),
         (name = "channels", description = "Messages of the live channels, by seq"),
+        (name = "messages", description = "Messages of backends, and what moderators do"),
         (name = "service", description = "Status and health of the service"),
     ),
     components(schemas(error::ProblemDocument)),

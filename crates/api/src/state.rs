@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{ApiConfig, TokenVerifier};
+use super::{ApiConfig, TokenVerifier, error::Problem, messaging::Messaging};
 use chaincast_http::client::OriginPolicy;
 use chaincast_protocol::{ChainId, ChainLimits, now_ms};
 use chaincast_store::Store;
@@ -21,6 +21,8 @@ pub struct ApiState {
     pub(super) origins: OriginPolicy,
     /// Whether prices are configured, so that some process must write them.
     pub(super) has_prices: bool,
+    /// `None` disables messages.
+    pub(super) messaging: Option<Messaging>,
     /// `None` disables authentication.
     pub(super) verifier: Option<Arc<dyn TokenVerifier>>,
     pub(super) version: &'static str,
@@ -52,6 +54,7 @@ impl ApiState {
             chains,
             limits: Vec::new(),
             has_prices: false,
+            messaging: None,
             verifier: None,
             version: env!("CARGO_PKG_VERSION"),
             started_at: now_ms(),
@@ -69,6 +72,18 @@ impl ApiState {
     pub fn with_prices(mut self, has_prices: bool) -> Self {
         self.has_prices = has_prices;
         self
+    }
+
+    /// Enables messages of backends, and what moderators do.
+    pub fn with_messaging(mut self, messaging: Messaging) -> Self {
+        self.messaging = Some(messaging);
+        self
+    }
+
+    /// What publishes and moderates messages.
+    pub(super) fn messaging(&self) -> Result<&Messaging, Problem> {
+        let messaging = self.messaging.as_ref();
+        messaging.ok_or_else(|| Problem::forbidden("messages are disabled on this server"))
     }
 
     /// Enables authentication with this verifier.

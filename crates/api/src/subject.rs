@@ -1,8 +1,11 @@
-//! Authentication: the subject of a request.
+//! Authentication: the client of a request.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
 use utoipa::{
     Modify,
     openapi::{
@@ -14,21 +17,44 @@ use utoipa::{
 use super::{
     ApiState,
     error::{Problem, problem_response},
+    token_verifier::Client,
 };
+
+/// The authenticated client.
+pub(super) struct Authenticated(pub Box<dyn Client>);
 
 /// The authenticated subject.
 pub(super) struct Subject(pub String);
+
+impl FromRequestParts<Arc<ApiState>> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, Problem> {
+        state.authenticate(&parts.headers).await.map(Self)
+    }
+}
 
 impl FromRequestParts<Arc<ApiState>> for Subject {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, Problem> {
-        let Some(verifier) = &state.verifier else {
-            return Err(Problem::forbidden(
+        let client = state.authenticate(&parts.headers).await?;
+        Ok(Self(client.subject().to_owned()))
+    }
+}
+
+impl ApiState {
+    /// The client with the JWT of a request.
+    pub(super) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Box<dyn Client>, Problem> {
+        match &self.verifier {
+            Some(verifier) => Ok(verifier.client(headers).await?),
+            None => Err(Problem::forbidden(
                 "authentication is disabled on this server",
-            ));
-        };
-        Ok(Self(verifier.subject(&parts.headers).await?))
+            )),
+        }
     }
 }
 
@@ -60,7 +86,7 @@ impl utoipa::IntoResponses for AuthProblems {
             ),
             (
                 "403",
-                "Authentication is disabled on this server (`FORBIDDEN`)",
+                "The JWT does not allow it, or authentication is disabled on this server (`FORBIDDEN`)",
             ),
         ]
         .map(|(status, description)| (status.to_owned(), problem_response(description)))

@@ -1,15 +1,37 @@
 //! What the application provides to authenticate requests.
 
 use axum::http::HeaderMap;
+use chaincast_protocol::Channel;
+use chaincast_rooms::{JoinRule, PublishRule};
 use futures_util::future::BoxFuture;
 
 use super::{code::Code, error::Problem};
 
 /// Verifies the JWT of a request. The application provides the gateway's verifier: this module does not know tokens.
 pub trait TokenVerifier: Send + Sync {
-    /// The subject of the JWT in the header `Authorization: Bearer` (RFC 6750).
-    fn subject<'a>(&'a self, headers: &'a HeaderMap)
-    -> BoxFuture<'a, Result<String, TokenRefused>>;
+    /// The client with the JWT in the header `Authorization: Bearer` (RFC 6750).
+    fn client<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+    ) -> BoxFuture<'a, Result<Box<dyn Client>, TokenRefused>>;
+}
+
+/// An authenticated client and its rights.
+pub trait Client: Send + Sync {
+    /// The subject of its JWT.
+    fn subject(&self) -> &str;
+
+    /// Whether it may join a room with this rule.
+    fn can_join(&self, room: &Channel, rule: JoinRule) -> bool;
+
+    /// Whether it may publish over REST at all.
+    fn is_publisher(&self) -> bool;
+
+    /// Whether it may publish to a channel; `rule` is that of the room, if it is one.
+    fn can_publish(&self, channel: &Channel, rule: Option<PublishRule>) -> bool;
+
+    /// Whether it may redact messages and disconnect users.
+    fn is_moderator(&self) -> bool;
 }
 
 /// Why a request is not authenticated. Texts are shown to the client.

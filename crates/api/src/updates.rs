@@ -1,6 +1,10 @@
 //! `/channels/{channel}/updates`: stored messages of a live channel, to catch up to a seq.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header::AUTHORIZATION},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +17,7 @@ use super::{
     page::{self, List},
 };
 use chaincast_protocol::{Channel, Update, channel::Requirement};
+use chaincast_rooms::JoinRule;
 use chaincast_store::{StoreError, updates::Extent};
 
 pub(super) fn routes() -> Routes {
@@ -95,13 +100,16 @@ pub(super) struct UpdatesQuery {
     params(
         ("channel" = String, Path, example = "new-block",
          description = "`new-block`, `new-block:CHAIN_ID`, `price:TOKEN`, `candle:TOKEN:INTERVAL`, \
-              `contract:NAME[:EVENT]`, `tx:HASH` or `address:ADDRESS`, case-insensitive. The last two are stored only \
-              while a client is subscribed; this request does not start a watch"),
+              `contract:NAME[:EVENT]`, `announcements`, `room:NAME`, `tx:HASH` or `address:ADDRESS`, case-insensitive. \
+              The last two are stored only while a client is subscribed; this request does not start a watch. A room \
+              requires a JWT that may join it, unless anyone may"),
         UpdatesQuery,
     ),
     responses(
         (status = 200, description = "A page of messages, as sent by the channel", body = Updates),
-        (status = 403, description = "The channel is private (`FORBIDDEN`)", content_type = "application/problem+json",
+        (status = 401, description = "The room requires a JWT (`UNAUTHORIZED`, `TOKEN_EXPIRED`)",
+         content_type = "application/problem+json", body = super::error::ProblemDocument),
+        (status = 403, description = "The channel is private, or the JWT does not allow it (`FORBIDDEN`)", content_type = "application/problem+json",
          body = super::error::ProblemDocument),
         (status = 410, description = "The updates after `since` are no longer stored, or belong to another epoch \
              (`GONE`); `oldest` and `newest` are the stored range", content_type = "application/problem+json",
@@ -113,8 +121,10 @@ async fn list_updates(
     State(state): SharedApiState,
     Segment(name): Segment,
     Params(query): Params<UpdatesQuery>,
+    headers: HeaderMap,
 ) -> Result<Json<Updates>, Problem> {
     let channel = channel(&state, &name, query.chain)?;
+    check_room(&state, &channel, &headers).await?;
     let limit = page::limit(query.limit, &state.config)?;
     let epoch = state.store.epoch();
     let list = List::new(format!("updates/{epoch}/{channel}"));
@@ -192,8 +202,35 @@ fn channel(state: &ApiState, name: &str, chain: Option<u64>) -> Result<Channel, 
         Requirement::Chain(Some(id)) if !state.chains.contains(&id) => {
             Err(unknown(name, "the chain is not indexed here"))
         }
-        Requirement::Room(_) => Err(unknown(name, "this server has no rooms")),
         _ => Ok(channel),
+    }
+}
+
+/// Checks that the room exists, and that the client may join it.
+async fn check_room(
+    state: &ApiState,
+    channel: &Channel,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let Channel::Room(name) = channel else {
+        return Ok(());
+    };
+    let room = state
+        .messaging
+        .as_ref()
+        .and_then(|all| all.rooms.find(name));
+    let Some(room) = room else {
+        return Err(unknown(name, "this server has no such room"));
+    };
+    if room.join == JoinRule::Anyone && !headers.contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    let client = state.authenticate(headers).await?;
+    match client.can_join(channel, room.join) {
+        true => Ok(()),
+        false => Err(Problem::forbidden(format!(
+            "the token does not allow {channel}"
+        ))),
     }
 }
 
