@@ -175,6 +175,46 @@ const scenarios = {
     socket.disconnect();
   },
 
+  /** Uses a room with another device of the same user, and gets an announcement that it did not subscribe to. */
+  async rooms() {
+    const [socket, device] = [open("/realtime", { auth }), open("/realtime", { auth })];
+    const room = "room:open-1";
+    for (const each of [socket, device]) {
+      await seen(each, "connected");
+      const joined = await emitRequest(each, "subscribe", { channel: room });
+      check(joined.success === true && joined.channel === room, "the room was refused");
+    }
+    const quiet = { channel: room, type: "chat", payload: { text: "hi" }, key: "k1", echo: false };
+    for (const message of [quiet, quiet]) {
+      const ack = await emitRequest(socket, "publish", message);
+      check(ack.success === true && ack.seq === 1, `the message was not stored once: ${JSON.stringify(ack)}`);
+    }
+    const loud = await emitRequest(socket, "publish", { channel: room, type: "chat", payload: null });
+    check(loud.seq === 2, "the second message has no seq");
+    await seen(socket, "room-message", (data) => data.seq === 2);
+    check(!socket.seen.some(({ event, data }) => event === "room-message" && data.seq === 1), "there was an echo");
+    const first = await seen(device, "room-message", (data) => data.seq === 1);
+    check(first.from && first.payload.text === "hi" && first.channel === room, "the message lacks a field");
+    check((await emitRequest(socket, "signal", { channel: room, type: "typing" })).success === true, "signal was refused");
+    await seen(device, "room-signal", (data) => data.type === "typing" && data.seq === undefined);
+    check(!socket.seen.some(({ event }) => event === "room-signal"), "the sender got its signal");
+    const refused = await emitRequest(socket, "publish", { channel: "room:a b", type: "chat" });
+    check(refused.success === false && refused.error.code === "UNKNOWN_CHANNEL", "a bad room was not refused");
+    report("subscribed", { data: null });
+    for (const each of [socket, device]) await seen(each, "announcement");
+    socket.disconnect();
+    device.disconnect();
+  },
+
+  /** Must not reconnect by itself when a moderator ends its session. */
+  async disconnected() {
+    const socket = open("/realtime", { auth, reconnection: true });
+    await seen(socket, "connected");
+    const { reason } = await new Promise((resolve) => socket.on("disconnect", (reason) => resolve({ reason })));
+    report("disconnected", { data: reason });
+    check(!socket.active, "it reconnects");
+  },
+
   async resume() {
     const socket = open("/realtime", { auth: { ...auth, autoSubscribe: false } });
     const { epoch } = await seen(socket, "connected");

@@ -49,6 +49,7 @@ mod redis;
 mod reorg;
 mod rest;
 mod resume;
+mod rooms;
 mod seam;
 mod setup_mistakes;
 mod socketio;

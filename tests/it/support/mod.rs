@@ -50,5 +50,5 @@ pub use wire_check::{
     assert_answer_described, assert_close_described, assert_described, assert_merged_described,
     assert_packed_described, assert_rejection_described,
 };
-pub use world::{World, mint};
+pub use world::{World, mint, mint_token};
 pub use ws::WsClient;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use chaincast_protocol::{
-    CloseReason, Event, EventName, Heartbeat, Refusal, ServerMessage,
+    CloseReason, Event, EventName, Heartbeat, LiveEvent, Refusal, ServerMessage,
     control::{
         Ack, Closed, ConnectError, Connected, Pong, RefusedChannel, RetryAfter, TokenExpiring,
     },
@@ -123,10 +123,16 @@ fn serialized(event: &str, data: &str) -> String {
         TokenExpiring::EVENT => again::<TokenExpiring>(data),
         "heartbeat" => again::<Heartbeat>(data),
         event => {
-            let parsed = Event::parse(&EventName::from(event), data);
+            let name = EventName::from(event);
+            let parsed = Event::parse(&name, data);
             let parsed = parsed.unwrap_or_else(|error| panic!("{error} in {event} {data}"));
-            let parsed = parsed.unwrap_or_else(|| panic!("no type for {event}"));
-            serde_json::to_string(&parsed).unwrap()
+            if let Some(stored) = parsed {
+                return serde_json::to_string(&stored).unwrap();
+            }
+            let parsed = LiveEvent::parse(&name, data);
+            let parsed = parsed.unwrap_or_else(|error| panic!("{error} in {event} {data}"));
+            let live = parsed.unwrap_or_else(|| panic!("no type for {event}"));
+            serde_json::to_string(&live).unwrap()
         }
     }
 }

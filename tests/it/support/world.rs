@@ -26,10 +26,6 @@ pub(super) const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough";
 
 /// A JWT as `chaincast token` mints it.
 pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Duration) -> String {
-    let config = AuthConfig {
-        secret: Secret::new(SECRET),
-        ..AuthConfig::default()
-    };
     let request = TokenRequest {
         sub: sub.to_owned(),
         role: role.map(str::to_owned),
@@ -38,7 +34,16 @@ pub fn mint(sub: &str, role: Option<&str>, channels: Option<&[&str]>, ttl: Durat
         publish: None,
         ttl,
     };
-    auth::mint(&config, &request).unwrap()
+    mint_token(&request)
+}
+
+/// As [`mint`], with any claims.
+pub fn mint_token(request: &TokenRequest) -> String {
+    let config = AuthConfig {
+        secret: Secret::new(SECRET),
+        ..AuthConfig::default()
+    };
+    auth::mint(&config, request).unwrap()
 }
 
 pub struct World {

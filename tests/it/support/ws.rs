@@ -115,6 +115,24 @@ impl WsClient {
         }
     }
 
+    /// The text of the next message with this event; earlier ones go to the backlog.
+    pub async fn expect_text(&mut self, name: &str) -> String {
+        loop {
+            match self.frame(name).await {
+                Some(Ok(Message::Text(text))) => {
+                    assert_described(&text);
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["event"] == name {
+                        return text.to_string();
+                    }
+                    self.backlog.push(message);
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("no {name}"),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
     pub async fn event(&mut self, name: &str) -> Value {
         self.expect(name, |message| message["event"] == name).await
     }
