@@ -42,7 +42,7 @@ settings! {
         pattern: String = String::new(), required(), example("\"lobby-*\"");
         /// Most updates kept per room, the newest. Clients cannot resume from older ones.
         history: u32 = 1_000, range(1, 1_000_000), unit("updates");
-        /// Whether members are known, and their joins and leaves announced.
+        /// Whether members are known, and their joins and leaves announced. Has no effect in this version.
         presence: bool = true;
         /// Who may join: `"anyone"`, also without a JWT; `"authenticated"`: every subject whose JWT does not exclude the room;
         /// `"listed"`: subjects whose JWT names the room in `channels`.
@@ -56,7 +56,7 @@ settings! {
         messages_per_minute: u32 = 6_000, range(1, 10_000_000), unit("messages");
         /// Messages of one subject to one room per minute.
         messages_per_minute_per_subject: u32 = 60, range(1, 10_000_000), unit("messages");
-        /// Members of one room.
+        /// Members of one room. Has no effect in this version.
         members: u64 = 10_000, range(1, 10_000_000), unit("subjects");
     }
 }
