@@ -280,11 +280,14 @@ impl ChannelLog for Log {
 #[derive(Clone)]
 pub struct Sink(Arc<SinkInner>);
 
+/// A message's channel, sender and key.
+type MessageIdentity = (Channel, Arc<str>, MessageKey);
+
 struct SinkInner {
     log: Log,
     hub: OnceLock<Hub>,
-    /// The keys of messages, with their channels and senders.
-    keys: Mutex<HashMap<(Channel, Arc<str>, MessageKey), u64>>,
+    /// The seqs of messages with keys.
+    keys: Mutex<HashMap<MessageIdentity, u64>>,
     /// What happens to messages instead.
     failure: Mutex<Option<PublishError>>,
 }

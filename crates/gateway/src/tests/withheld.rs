@@ -170,13 +170,12 @@ async fn ended_session_leaves_nothing_withheld() {
         tokio::task::yield_now().await;
     }
     // Its end removes it from the hub right after.
-    loop {
+    let is_withheld = || {
         let channels = world.gateway.hub.channels();
         let slot = channels.find(&BLOCKS).unwrap();
-        if !channels.slots[slot].has_withheld() {
-            break;
-        }
-        drop(channels);
+        channels.slots[slot].has_withheld()
+    };
+    while is_withheld() {
         assert!(Instant::now() < deadline, "the update is still withheld");
         tokio::task::yield_now().await;
     }
