@@ -62,6 +62,8 @@ async fn requests(world: &World, token: &str, hash: &str) -> Vec<String> {
                 ("{name}", "usdc"),
                 ("{channel}", "new-block"),
                 ("{interval}", "1m"),
+                ("{seq}", "1"),
+                ("{sub}", "nobody"),
             ] {
                 concrete = concrete.replace(name, value);
             }
@@ -70,8 +72,9 @@ async fn requests(world: &World, token: &str, hash: &str) -> Vec<String> {
                 "{path}: give the parameter a value"
             );
             let method = method.to_ascii_uppercase();
-            let body = match method.as_str() {
-                "POST" => r#"{"token":"USDC","condition":"above","threshold":"100000"}"#,
+            let body = match (method.as_str(), path.as_str()) {
+                ("POST", "/api/v1/publish") => r#"{"channel":"announcements","type":"a"}"#,
+                ("POST", _) => r#"{"token":"USDC","condition":"above","threshold":"100000"}"#,
                 _ => "",
             };
             requests.push(format!(
