@@ -1,4 +1,4 @@
-//! The message writer on a real database: groups, callers that go away, a full queue, lost commits, shutdown.
+//! The message writer on a real database: groups, cancelled callers, a full queue, lost commits, shutdown.
 
 use std::{
     collections::BTreeSet,
@@ -120,17 +120,17 @@ fn seq(published: Result<Published, PublishError>) -> u64 {
     published.unwrap().seq
 }
 
-/// Records what it is told, and does something before each commit.
+/// Records the seqs and failures that are reported, and does something before each commit.
 #[derive(Clone)]
 struct Recorder {
-    told: Arc<Mutex<Vec<Option<u64>>>>,
+    reported: Arc<Mutex<Vec<Option<u64>>>>,
     before_commit: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Recorder {
     fn new(before_commit: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
-            told: Arc::default(),
+            reported: Arc::default(),
             before_commit: Arc::new(before_commit),
         }
     }
@@ -142,19 +142,19 @@ impl Recorder {
         }
     }
 
-    fn told(&self) -> Vec<Option<u64>> {
-        self.told.lock().unwrap().clone()
+    fn reported(&self) -> Vec<Option<u64>> {
+        self.reported.lock().unwrap().clone()
     }
 }
 
 impl Numbered for Recorder {
     fn numbered(&self, seq: u64) {
-        self.told.lock().unwrap().push(Some(seq));
+        self.reported.lock().unwrap().push(Some(seq));
         (self.before_commit)();
     }
 
     fn failed(&self) {
-        self.told.lock().unwrap().push(None);
+        self.reported.lock().unwrap().push(None);
     }
 }
 
@@ -304,7 +304,7 @@ async fn sender_knows_the_seq_before_the_commit() {
         .publish(recorder.of(message("room:lobby", Some("k"))))
         .await;
     assert!(again.unwrap().is_repeated);
-    assert_eq!(recorder.told(), [Some(1)]);
+    assert_eq!(recorder.reported(), [Some(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,7 +316,7 @@ async fn message_with_a_key_survives_a_lost_commit() {
         .publish(recorder.of(message("room:lobby", Some("k"))))
         .await;
     assert_eq!(seq(published), 1);
-    assert_eq!(recorder.told(), [Some(1), None, Some(1)]);
+    assert_eq!(recorder.reported(), [Some(1), None, Some(1)]);
     assert_eq!(fixture.published(1).await.len(), 1);
     assert_eq!(fixture.number("SELECT count(*) FROM updates").await, 1);
 }
@@ -333,7 +333,7 @@ async fn message_without_a_key_reports_a_lost_commit() {
         matches!(published, Err(PublishError::Unknown(_))),
         "{published:?}"
     );
-    assert_eq!(recorder.told(), [Some(1), None]);
+    assert_eq!(recorder.reported(), [Some(1), None]);
     assert_eq!(
         seq(fixture.writer.publish(message("room:lobby", None)).await),
         1

@@ -9,8 +9,8 @@
 //! - [`MessageWriter`]: stores messages, then publishes them. It is the only writer of them in its process, and has a
 //!   connection of its own, so that a busy room delays neither blocks nor prices.
 //!
-//! Promises: a message is published only after its commit. A caller that goes away loses nothing: its message is stored, or
-//! was never begun. A message with a key is stored once, however often it is sent.
+//! Promises: a message is published only after its commit. Cancelling a call loses nothing: the message is stored, or was
+//! never begun. A message with a key is stored once, however often it is sent.
 
 mod config;
 mod quota;

@@ -100,7 +100,7 @@ fn answer(session: &Session, channel: String, stored: Result<u64, PublishError>)
     }
 }
 
-/// What a client is told of a message that was not stored.
+/// The refusal of a message that was not stored.
 fn refusal(session: &Session, error: &PublishError) -> Refusal {
     match error {
         PublishError::QueueFull { retry_after_ms } => Refusal {

@@ -98,7 +98,7 @@ impl Group {
         }
     }
 
-    /// Tries once. The callers that were told a seq are told when it failed.
+    /// Tries once. Reports each seq before the commit, and the failure where a seq was reported.
     async fn attempt(
         &self,
         store: &MessageStore,
@@ -109,12 +109,12 @@ impl Group {
             .flat_map(|batch| batch.messages.iter().cloned())
             .collect();
         let numbered: Vec<_> = batches().flat_map(|batch| &batch.numbered).collect();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let stored = store
             .write(&messages, now_ms(), &mut |at, seq| {
                 if let Some(Some(numbered)) = numbered.get(at) {
                     numbered.numbered(seq);
-                    told.push(at);
+                    reported.push(at);
                 }
             })
             .await;
@@ -122,8 +122,8 @@ impl Group {
             Ok(_) => telemetry::committed(begun.elapsed()),
             Err(error) => {
                 tracing::warn!(%error, messages = messages.len(), "cannot store messages");
-                let told = told.into_iter().filter_map(|at| numbered[at].as_ref());
-                told.for_each(|numbered| numbered.failed());
+                let reported = reported.into_iter().filter_map(|at| numbered[at].as_ref());
+                reported.for_each(|numbered| numbered.failed());
             }
         }
         stored

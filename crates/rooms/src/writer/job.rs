@@ -1,4 +1,4 @@
-//! What waits in the queue of the writer.
+//! The entries of the writer's queue.
 
 use std::sync::Arc;
 

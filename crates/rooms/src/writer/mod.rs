@@ -1,6 +1,6 @@
 //! Stores messages in groups, then publishes them.
 //!
-//! One task takes whatever waits, up to `group_size` messages, stores it in one transaction, publishes the updates and
+//! One task takes the queued messages, up to `group_size`, stores them in one transaction, publishes the updates and
 //! answers the callers. So the more messages wait, the more share a commit, and a lone message waits for none.
 
 mod error;
@@ -46,7 +46,7 @@ pub struct MessageWriter {
 }
 
 impl MessageWriter {
-    /// Starts the task of the writer. At shutdown it stores what waits before it ends.
+    /// Starts the task of the writer. At shutdown it stores the queued messages before it ends.
     pub fn start(
         store: &Store,
         publisher: Publisher,

@@ -78,7 +78,7 @@ impl Task {
         }
     }
 
-    /// Adds what waits to a group while there is room for it.
+    /// Adds queued batches to a group while there is room for them.
     fn fill(&mut self, group: &mut Group) {
         while group.len() < self.group_size {
             match self.waiting.try_recv() {
